@@ -1,0 +1,15 @@
+//! The duty workflow of a Trireme node: what to sign, agreement on it, partial signatures, aggregates, broadcast.
+//!
+//! A component announces results through `event::Event` lists and asks questions through narrow traits given to its
+//! constructor. `wire::wire` connects all of them on one screen; begin reading there.
+//!
+//! Not here: sockets, HTTP, files. Those sit behind the traits of [`ports`].
+
+pub mod duty;
+pub mod ids;
+pub mod ports;
+pub mod time;
+
+pub use duty::{Duty, DutyType};
+pub use ids::{PeerIdx, PubKey, ShareIdx};
+pub use time::{SlotTiming, UnixTime};
