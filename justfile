@@ -1,0 +1,39 @@
+# What one does here, by name. `just` lists it.
+
+default:
+    @just --list
+
+# A complete local cluster performing duties.
+devnet *args:
+    cargo run --release -- devnet {{args}}
+
+# What CI runs.
+ci:
+    bash .ci/run
+
+# All tests, or those whose path contains FILTER.
+t filter="":
+    cargo test --workspace {{filter}}
+
+# Only the tests against vectors of other implementations.
+vectors:
+    cargo test --workspace vectors
+
+# COUNT random schedules of the consensus algorithm with villains.
+sim-qbft count="100000":
+    SIM_SCHEDULES={{count}} cargo test --release -p trireme-qbft --test sim -- --nocapture million
+
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Rewrites every checked-in generated file.
+generate:
+    UPDATE=1 cargo test --workspace current
+
+bench:
+    cargo bench --workspace
+
+# Runs one fuzz target for SECONDS (needs a nightly toolchain and cargo-fuzz).
+fuzz target seconds="600":
+    cd fuzz && cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
