@@ -1,1 +1,11 @@
-//! trireme-node
+//! Builds and runs one node: configuration in, a running node out, and its orderly end.
+//!
+//! Begin reading at `run`: the statements there are the start order.
+
+mod config;
+mod error;
+
+pub use config::{
+    BeaconConfig, CustomNetwork, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig, Version,
+};
+pub use error::NodeError;

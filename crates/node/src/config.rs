@@ -1,0 +1,145 @@
+//! What a node needs to know to run, typed and checked.
+//!
+//! The command line fills it from flags, environment and file; nothing in here is read from any of them again.
+//! Guarantees: addresses are `host:port` texts that are only resolved when the listener is bound; URLs are parsed.
+//! Not here: flag names, defaults and precedence (those are the command line's), log settings (set before `run`).
+
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+
+use url::Url;
+
+/// Everything that [`crate::run`] is told.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// What this program is.
+    pub version: Version,
+    /// `--lock-file`: the cluster lock.
+    pub lock_file: PathBuf,
+    /// `--no-verify`: a lock that does not verify is a warning.
+    pub no_verify: bool,
+    /// `--private-key-file`: the operator's identity key.
+    pub private_key_file: PathBuf,
+    /// `--private-key-file-lock`: keep the lock file with a timestamp too. The lock of the operating system is always taken.
+    pub private_key_file_lock: bool,
+    /// Where the store, the memory of verified locks and known peer addresses live. See [`NodeConfig::data_dir_beside`].
+    pub data_dir: PathBuf,
+    /// `--nickname`: at most 32 bytes, may be empty.
+    pub nickname: String,
+    /// Beacon nodes.
+    pub beacon: BeaconConfig,
+    /// The face to the validator client.
+    pub validator_api: ValidatorApiConfig,
+    /// `--monitoring-address`; `None` serves no metrics.
+    pub monitoring_address: Option<String>,
+    /// `--debug-address`; `None` serves nothing.
+    pub debug_address: Option<String>,
+    /// The network between the operators' nodes.
+    pub p2p: P2pConfig,
+    /// What blocks are asked for.
+    pub proposals: ProposalConfig,
+    /// `--consensus-protocol`: the preferred protocol's short name.
+    pub consensus_protocol: Option<String>,
+    /// Names from `--feature-set-enable` that are on beyond the defaults; they are also what `app_feature_flags` shows.
+    pub features_enabled: Vec<String>,
+    /// Names from `--feature-set-disable`.
+    pub features_disabled: Vec<String>,
+    /// `--testnet-*`, if complete.
+    pub testnet: Option<CustomNetwork>,
+}
+
+impl NodeConfig {
+    /// The default of [`NodeConfig::data_dir`]: a folder `trireme` beside the identity key.
+    #[must_use]
+    pub fn data_dir_beside(private_key_file: &std::path::Path) -> PathBuf {
+        private_key_file.parent().map_or_else(|| PathBuf::from("trireme"), |dir| dir.join("trireme"))
+    }
+}
+
+/// What this program is, for logs, metrics, peers and the default graffiti.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// As in `v0.1.0`.
+    pub text: String,
+    /// First 7 hex digits of the commit, or `unknown`.
+    pub git_hash: String,
+    /// RFC 3339, or `unknown`.
+    pub git_time: String,
+}
+
+/// Beacon nodes and how they are talked to.
+#[derive(Clone)]
+pub struct BeaconConfig {
+    /// `--beacon-node-endpoints`: at least one. User info becomes basic authentication.
+    pub endpoints: Vec<Url>,
+    /// `--fallback-beacon-node-endpoints`.
+    pub fallbacks: Vec<Url>,
+    /// `--beacon-node-timeout`: of one read.
+    pub timeout: Duration,
+    /// `--beacon-node-submit-timeout`: of one submission.
+    pub submit_timeout: Duration,
+    /// `--beacon-node-headers`: name and value, sent with every request.
+    pub headers: Vec<(String, String)>,
+}
+
+impl fmt::Debug for BeaconConfig {
+    // Endpoints and headers may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BeaconConfig")
+            .field("endpoints", &self.endpoints.len())
+            .field("fallbacks", &self.fallbacks.len())
+            .field("timeout", &self.timeout)
+            .field("submit_timeout", &self.submit_timeout)
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// The validator API's listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidatorApiConfig {
+    /// `--validator-api-address`.
+    pub address: String,
+    /// `--vc-tls-cert-file` and `--vc-tls-key-file`.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// The network between the operators' nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct P2pConfig {
+    /// `--p2p-relays`: URLs of relays, or multiaddresses.
+    pub relays: Vec<String>,
+    /// `--p2p-external-ip`.
+    pub external_ip: Option<IpAddr>,
+    /// `--p2p-external-hostname`.
+    pub external_hostname: Option<String>,
+    /// `--p2p-tcp-address`: `ip:port` texts to listen on; empty means outgoing only.
+    pub tcp_addresses: Vec<String>,
+    /// `--p2p-disable-reuseport`.
+    pub disable_reuseport: bool,
+}
+
+/// What blocks are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProposalConfig {
+    /// `--builder-api`: only blocks of builders.
+    pub builder_api: bool,
+    /// `--graffiti`: none, one for all, or one per validator in lock order.
+    pub graffiti: Vec<String>,
+    /// `--graffiti-disable-client-append`.
+    pub graffiti_disable_client_append: bool,
+}
+
+/// A network that is in no table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomNetwork {
+    /// `--testnet-name`.
+    pub name: String,
+    /// `--testnet-fork-version`: the genesis fork version.
+    pub genesis_fork_version: [u8; 4],
+    /// `--testnet-chain-id`.
+    pub chain_id: u64,
+    /// `--testnet-genesis-timestamp`: Unix seconds.
+    pub genesis_time: u64,
+    /// `--testnet-capella-hard-fork`: the fork version under which exits are signed.
+    pub capella_fork_version: Option<[u8; 4]>,
+}
