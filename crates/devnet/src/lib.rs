@@ -1,1 +1,13 @@
-//! trireme-devnet
+//! Local clusters of real processes: for people who want to see one, for measurements, and for clusters mixed with the
+//! Go implementation.
+//!
+//! [`run`] starts a relay and n nodes as child processes, as an operator would, and beside them, in this process, the
+//! judge (a beacon node that checks everything) and n validator client mocks. It counts duties, kills and restarts
+//! nodes as planned, and says at the end what was missed.
+//!
+//! Not here: the nodes' code (children run the binary), the chain and its rules (`trireme_testutil::judge`).
+
+pub mod config;
+pub mod plan;
+
+pub use config::{DevnetConfig, DevnetError, NodeAtSlot, Output};
