@@ -5,9 +5,22 @@
 //!
 //! Not here: sockets, HTTP, files. Those sit behind the traits of [`ports`].
 
+pub mod board;
+pub mod clock;
+pub mod compute;
+pub mod cx;
+pub mod deadline;
 pub mod duty;
+pub mod entropy;
+pub mod event;
+pub mod gate;
 pub mod ids;
+pub mod journal;
+pub mod life;
+pub mod memory;
+pub mod metrics;
 pub mod ports;
+pub mod step;
 pub mod time;
 
 pub use duty::{Duty, DutyType};

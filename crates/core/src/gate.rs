@@ -1,0 +1,51 @@
+//! Which duties of peers are let in: known types, not too far in the future (core.md 7.4).
+//!
+//! Guarantees: bounds the memory that a peer can claim ahead of time.
+//! Not here: the past, which deadlines cut off.
+
+use std::sync::Arc;
+
+use crate::{
+    duty::{Duty, DutyType, Slot},
+    ports::Clock,
+    time::SlotTiming,
+};
+
+/// Epochs after the current one that are still let in.
+pub const FUTURE_EPOCHS: u64 = 2;
+
+/// Whether a duty of slot `slot` and type number `kind` is let in at `current` slot; the duty if so.
+#[must_use]
+pub fn admit(slot: Slot, kind: i64, current: Slot, slots_per_epoch: u64) -> Option<Duty> {
+    let kind = DutyType::try_from(kind).ok()?;
+    let last = current.0.checked_div(slots_per_epoch)?.saturating_add(FUTURE_EPOCHS);
+    (slot.0.checked_div(slots_per_epoch)? <= last).then_some(Duty::new(slot, kind))
+}
+
+/// The gate of a running node.
+#[derive(Clone)]
+pub struct DutyGate {
+    clock: Arc<dyn Clock>,
+    timing: SlotTiming,
+}
+
+impl DutyGate {
+    /// A gate that reads `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, timing: SlotTiming) -> Self {
+        Self { clock, timing }
+    }
+
+    /// The duty named by a peer, if it is let in now. Before genesis the current slot is 0.
+    #[must_use]
+    pub fn admit(&self, slot: u64, kind: i64) -> Option<Duty> {
+        let current = self.timing.slot_at(self.clock.now()).unwrap_or(Slot(0));
+        admit(Slot(slot), kind, current, self.timing.slots_per_epoch)
+    }
+
+    /// Whether the duty is let in now.
+    #[must_use]
+    pub fn allows(&self, duty: Duty) -> bool {
+        self.admit(duty.slot.0, i64::from(duty.kind.number())).is_some()
+    }
+}

@@ -1,0 +1,101 @@
+//! Labels and bucket sets that the components' metrics share (observability.md 1).
+//!
+//! Guarantees: names and labels are those of Charon where the meaning is the same. Counters are registered without
+//! `_total`, which the text format adds.
+//! Not here: the metrics themselves (each component has a struct of its own), the constant labels of the node.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+use crate::duty::DutyType;
+
+/// Bucket set A: consensus and beacon node requests.
+pub const BUCKETS_A: [f64; 17] =
+    [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 5.0];
+/// Bucket set B: arrival of partial signatures.
+pub const BUCKETS_B: [f64; 17] =
+    [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 5.0];
+/// Bucket set C: broadcast delay.
+pub const BUCKETS_C: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
+/// Bucket set D: computations on sets.
+pub const BUCKETS_D: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// `duty`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DutyLabel {
+    /// Name of the duty type.
+    pub duty: &'static str,
+}
+
+impl From<DutyType> for DutyLabel {
+    fn from(kind: DutyType) -> Self {
+        Self { duty: kind.name() }
+    }
+}
+
+/// `step`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StepLabel {
+    /// Name of the step.
+    pub step: &'static str,
+}
+
+/// `duty`, `peer`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DutyPeerLabel {
+    /// Name of the duty type.
+    pub duty: &'static str,
+    /// Name of the peer.
+    pub peer: String,
+}
+
+/// `peer`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PeerLabel {
+    /// Name of the peer.
+    pub peer: String,
+}
+
+/// `duty`, `peer_idx`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DutyPeerIdxLabel {
+    /// Name of the duty type.
+    pub duty: &'static str,
+    /// Operator index from 0.
+    pub peer_idx: String,
+}
+
+/// `duty`, `reason`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DutyReasonLabel {
+    /// Name of the duty type.
+    pub duty: &'static str,
+    /// Reason code.
+    pub reason: &'static str,
+}
+
+/// `pubkey_full`, `pubkey`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ValidatorLabel {
+    /// The key in hex with `0x`.
+    pub pubkey_full: String,
+    /// The short form.
+    pub pubkey: String,
+}
+
+/// `pubkey_full`, `pubkey`, `status`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ValidatorStatusLabel {
+    /// The key in hex with `0x`.
+    pub pubkey_full: String,
+    /// The short form.
+    pub pubkey: String,
+    /// Status text of the beacon API.
+    pub status: String,
+}
+
+/// `pubkey`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ShortKeyLabel {
+    /// The short form.
+    pub pubkey: String,
+}
