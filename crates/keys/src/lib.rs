@@ -22,4 +22,4 @@ mod words;
 pub use enr::{Enr, EnrAddress, EnrError};
 pub use identity::{IdentityKey, K1Error, K1PublicKey, K1Signature, KeyFileError, keccak256, recover, verify};
 pub use keystore::{Keystore, KeystoreError};
-pub use peer::{PeerId, PeerIdError, peer_name, peer_name_of_text};
+pub use peer::{PeerId, PeerIdError, peer_name, peer_name_of_text, peer_name_words};

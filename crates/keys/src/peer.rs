@@ -109,6 +109,12 @@ pub fn peer_name_of_text(text: &str) -> String {
     format!("{}-{}", pick(&ADJECTIVES), pick(&NOUNS))
 }
 
+/// The words that names are made of: first and second.
+#[must_use]
+pub const fn peer_name_words() -> (&'static [&'static str], &'static [&'static str]) {
+    (&ADJECTIVES, &NOUNS)
+}
+
 /// The polynomial hash that chooses the words; below [`MODULUS`].
 fn name_hash(text: &str) -> u64 {
     let mut hash = 0;
