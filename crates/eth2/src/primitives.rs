@@ -1,0 +1,740 @@
+//! The small named types of the consensus specification: numbers, roots, keys, signatures, byte strings.
+//!
+//! Guarantees: each has one SSZ form, one hash tree root and one JSON form, that of the beacon API: numbers are quoted
+//! decimals (bare numbers are accepted), bytes are lower-case hex with `0x` (upper-case digits are accepted).
+//! Not here: whether bytes are a point of the curve (`tbls` knows).
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use ssz::{Decode, DecodeError, Encode};
+use ssz_types::{VariableList, typenum::Unsigned};
+use tree_hash::{Hash256, MerkleHasher, PackedEncoding, TreeHash, TreeHashType};
+
+/// Why a text is not a value of these types.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Not a decimal number below 2^64.
+    #[error("expected a decimal number below 2^64, got {0:?}")]
+    Number(String),
+    /// Not a decimal number below 2^256.
+    #[error("expected a decimal number below 2^256, got {0:?}")]
+    BigNumber(String),
+    /// Not hex of the right length.
+    #[error("expected 0x and {digits} hex digits, got {got:?}")]
+    Hex {
+        /// How many digits there must be.
+        digits: usize,
+        /// The beginning of what was there.
+        got: String,
+    },
+    /// Hex, but more than allowed, or not hex at all.
+    #[error("expected 0x and at most {digits} hex digits, got {got:?}")]
+    LongHex {
+        /// How many digits there may be.
+        digits: usize,
+        /// The beginning of what was there.
+        got: String,
+    },
+}
+
+fn beginning(s: &str) -> String {
+    s.chars().take(200).collect()
+}
+
+fn parse_u64(s: &str) -> Result<u64, ParseError> {
+    // `parse` alone would take "+1".
+    if s.bytes().all(|b| b.is_ascii_digit()) {
+        if let Ok(n) = s.parse() {
+            return Ok(n);
+        }
+    }
+    Err(ParseError::Number(beginning(s)))
+}
+
+fn parse_hex(s: &str, out: &mut [u8]) -> Result<(), ParseError> {
+    let bad = || ParseError::Hex { digits: out.len().saturating_mul(2), got: beginning(s) };
+    let digits = s.strip_prefix("0x").ok_or_else(bad)?;
+    if digits.len() != out.len().saturating_mul(2) {
+        return Err(bad());
+    }
+    hex::decode_to_slice(digits, out).map_err(|_| ParseError::LongHex {
+        digits: out.len().saturating_mul(2),
+        got: beginning(s),
+    })
+}
+
+/// JSON of plain `u64` fields: a quoted decimal. `#[serde(with = "quoted")]`.
+pub mod quoted {
+    use super::{Deserializer, Serializer, de, fmt, parse_u64};
+
+    /// Writes a quoted decimal.
+    pub fn serialize<S: Serializer>(n: &u64, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(n)
+    }
+
+    /// Reads a quoted decimal or a bare number.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+        d.deserialize_any(Number)
+    }
+
+    struct Number;
+
+    impl de::Visitor<'_> for Number {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number below 2^64, quoted or not")
+        }
+
+        fn visit_u64<E: de::Error>(self, n: u64) -> Result<u64, E> {
+            Ok(n)
+        }
+
+        fn visit_str<E: de::Error>(self, s: &str) -> Result<u64, E> {
+            parse_u64(s).map_err(E::custom)
+        }
+    }
+}
+
+/// JSON of lists of plain `u64`: an array of quoted decimals. `#[serde(with = "quoted_list")]`.
+pub mod quoted_list {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, quoted};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Quoted(#[serde(with = "quoted")] u64);
+
+    /// Writes an array of quoted decimals.
+    pub fn serialize<S: Serializer>(list: &[u64], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(list.iter().copied().map(Quoted))
+    }
+
+    /// Reads an array of numbers, quoted or not.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u64>, D::Error> {
+        Ok(Vec::<Quoted>::deserialize(d)?.into_iter().map(|q| q.0).collect())
+    }
+}
+
+/// Reads a string with a `FromStr` type.
+fn from_text<'de, D, T>(d: D, what: &'static str) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    struct Text<T>(&'static str, std::marker::PhantomData<T>);
+
+    impl<T> de::Visitor<'_> for Text<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, s: &str) -> Result<T, E> {
+            s.parse().map_err(E::custom)
+        }
+    }
+
+    d.deserialize_str(Text(what, std::marker::PhantomData))
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(#[serde(with = "quoted")] pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseError;
+
+            fn from_str(s: &str) -> Result<Self, ParseError> {
+                parse_u64(s).map(Self)
+            }
+        }
+
+        impl Encode for $name {
+            fn is_ssz_fixed_len() -> bool {
+                true
+            }
+
+            fn ssz_fixed_len() -> usize {
+                8
+            }
+
+            fn ssz_bytes_len(&self) -> usize {
+                8
+            }
+
+            fn ssz_append(&self, buf: &mut Vec<u8>) {
+                self.0.ssz_append(buf);
+            }
+        }
+
+        impl Decode for $name {
+            fn is_ssz_fixed_len() -> bool {
+                true
+            }
+
+            fn ssz_fixed_len() -> usize {
+                8
+            }
+
+            fn from_ssz_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+                u64::from_ssz_bytes(bytes).map(Self)
+            }
+        }
+
+        impl TreeHash for $name {
+            fn tree_hash_type() -> TreeHashType {
+                TreeHashType::Basic
+            }
+
+            fn tree_hash_packed_encoding(&self) -> PackedEncoding {
+                self.0.tree_hash_packed_encoding()
+            }
+
+            fn tree_hash_packing_factor() -> usize {
+                u64::tree_hash_packing_factor()
+            }
+
+            fn tree_hash_root(&self) -> Hash256 {
+                self.0.tree_hash_root()
+            }
+        }
+    };
+}
+
+number!(
+    /// A slot number.
+    Slot
+);
+number!(
+    /// An epoch number. The specification's "far future" epoch is `u64::MAX`, see [`Epoch::FAR_FUTURE`].
+    Epoch
+);
+number!(
+    /// Position of a validator in the beacon state.
+    ValidatorIndex
+);
+number!(
+    /// Number of an attestation committee within a slot.
+    CommitteeIndex
+);
+number!(
+    /// An amount of 10^-9 ether.
+    Gwei
+);
+
+impl Epoch {
+    /// "Never": the epoch of things that have not been decided.
+    pub const FAR_FUTURE: Self = Self(u64::MAX);
+}
+
+/// SSZ, hash tree root, text and JSON of a fixed number of bytes. `$get` and `$make` turn the type into an array
+/// reference and an owned array into the type, so that big ones can live on the heap.
+macro_rules! bytes_impls {
+    ($name:ident, $n:literal) => {
+        impl $name {
+            /// How many bytes it has.
+            pub const LEN: usize = $n;
+
+            /// The bytes, if there are exactly as many as needed.
+            #[must_use]
+            pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+                Self::from_ssz_bytes(bytes).ok()
+            }
+
+            /// The bytes.
+            #[must_use]
+            pub fn as_slice(&self) -> &[u8] {
+                &self.0[..]
+            }
+
+            /// Whether every byte is zero.
+            #[must_use]
+            pub fn is_zero(&self) -> bool {
+                self.as_slice().iter().all(|b| *b == 0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "0x{}", hex::encode(self.as_slice()))
+            }
+        }
+
+        impl Encode for $name {
+            fn is_ssz_fixed_len() -> bool {
+                true
+            }
+
+            fn ssz_fixed_len() -> usize {
+                $n
+            }
+
+            fn ssz_bytes_len(&self) -> usize {
+                $n
+            }
+
+            fn ssz_append(&self, buf: &mut Vec<u8>) {
+                buf.extend_from_slice(self.as_slice());
+            }
+        }
+
+        impl TreeHash for $name {
+            fn tree_hash_type() -> TreeHashType {
+                TreeHashType::Vector
+            }
+
+            fn tree_hash_packed_encoding(&self) -> PackedEncoding {
+                unreachable!("vectors are never packed")
+            }
+
+            fn tree_hash_packing_factor() -> usize {
+                unreachable!("vectors are never packed")
+            }
+
+            fn tree_hash_root(&self) -> Hash256 {
+                tree_hash::merkle_root(self.as_slice(), 0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                from_text(d, concat!("0x and the hex digits of ", $n, " bytes"))
+            }
+        }
+    };
+}
+
+macro_rules! bytes {
+    ($(#[$doc:meta])* $name:ident, $n:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $n]);
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self([0; $n])
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseError;
+
+            fn from_str(s: &str) -> Result<Self, ParseError> {
+                let mut out = [0; $n];
+                parse_hex(s, &mut out)?;
+                Ok(Self(out))
+            }
+        }
+
+        impl Decode for $name {
+            fn is_ssz_fixed_len() -> bool {
+                true
+            }
+
+            fn ssz_fixed_len() -> usize {
+                $n
+            }
+
+            fn from_ssz_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+                let wrong = |_| DecodeError::InvalidByteLength { len: bytes.len(), expected: $n };
+                bytes.try_into().map(Self).map_err(wrong)
+            }
+        }
+
+        impl From<[u8; $n]> for $name {
+            fn from(bytes: [u8; $n]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        bytes_impls!($name, $n);
+    };
+}
+
+bytes!(
+    /// A hash tree root, block hash or other 32-byte string.
+    Root,
+    32
+);
+bytes!(
+    /// A fork's version, mixed into every signature.
+    ForkVersion,
+    4
+);
+bytes!(
+    /// Separates signatures of different purpose, fork and chain.
+    Domain,
+    32
+);
+bytes!(
+    /// A compressed BLS public key (G1).
+    BlsPubkey,
+    48
+);
+bytes!(
+    /// A compressed BLS signature (G2).
+    BlsSignature,
+    96
+);
+bytes!(
+    /// An address on the execution layer.
+    ExecutionAddress,
+    20
+);
+bytes!(
+    /// A KZG commitment to a blob.
+    KzgCommitment,
+    48
+);
+bytes!(
+    /// A KZG proof of a blob or, from Fulu, of a cell.
+    KzgProof,
+    48
+);
+bytes!(
+    /// The bloom filter of a block's logs.
+    LogsBloom,
+    256
+);
+
+impl Root {
+    /// 32 zero bytes.
+    pub const ZERO: Self = Self([0; 32]);
+}
+
+impl From<Hash256> for Root {
+    fn from(hash: Hash256) -> Self {
+        Self(hash.0)
+    }
+}
+
+/// A blob of 128 KiB; it lives on the heap.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Blob(Box<[u8]>);
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.0.get(..8).map(hex::encode).unwrap_or_default();
+        write!(f, "Blob(0x{start}…)")
+    }
+}
+
+impl FromStr for Blob {
+    type Err = ParseError;
+
+    fn from_str(s: &str) -> Result<Self, ParseError> {
+        // The text's length is checked before anything of that length is made.
+        let digits = Self::LEN.saturating_mul(2);
+        if s.len() != digits.saturating_add(2) {
+            return Err(ParseError::Hex { digits, got: beginning(s) });
+        }
+        let mut out = vec![0; Self::LEN];
+        parse_hex(s, &mut out)?;
+        Ok(Self(out.into()))
+    }
+}
+
+impl Decode for Blob {
+    fn is_ssz_fixed_len() -> bool {
+        true
+    }
+
+    fn ssz_fixed_len() -> usize {
+        Self::LEN
+    }
+
+    fn from_ssz_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() == Self::LEN {
+            Ok(Self(bytes.into()))
+        } else {
+            Err(DecodeError::InvalidByteLength { len: bytes.len(), expected: Self::LEN })
+        }
+    }
+}
+
+bytes_impls!(Blob, 131_072);
+
+/// A string of at most `N` bytes, such as a transaction.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ByteList<N: Unsigned>(VariableList<u8, N>);
+
+impl<N: Unsigned> ByteList<N> {
+    /// The bytes, unless there are more than `N`.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        VariableList::new(bytes).ok().map(Self)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<N: Unsigned> Default for ByteList<N> {
+    fn default() -> Self {
+        Self(VariableList::empty())
+    }
+}
+
+impl<N: Unsigned> fmt::Display for ByteList<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{}", hex::encode(self.as_slice()))
+    }
+}
+
+impl<N: Unsigned> fmt::Debug for ByteList<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<N: Unsigned> FromStr for ByteList<N> {
+    type Err = ParseError;
+
+    fn from_str(s: &str) -> Result<Self, ParseError> {
+        let bad = || ParseError::LongHex { digits: N::to_usize().saturating_mul(2), got: beginning(s) };
+        let digits = s.strip_prefix("0x").ok_or_else(bad)?;
+        if digits.len().div_ceil(2) > N::to_usize() {
+            return Err(bad());
+        }
+        hex::decode(digits).ok().and_then(Self::new).ok_or_else(bad)
+    }
+}
+
+impl<N: Unsigned> Encode for ByteList<N> {
+    fn is_ssz_fixed_len() -> bool {
+        false
+    }
+
+    fn ssz_bytes_len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn ssz_append(&self, buf: &mut Vec<u8>) {
+        buf.extend_from_slice(&self.0);
+    }
+}
+
+impl<N: Unsigned> Decode for ByteList<N> {
+    fn is_ssz_fixed_len() -> bool {
+        false
+    }
+
+    fn from_ssz_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        VariableList::from_ssz_bytes(bytes).map(Self)
+    }
+}
+
+impl<N: Unsigned> TreeHash for ByteList<N> {
+    fn tree_hash_type() -> TreeHashType {
+        TreeHashType::List
+    }
+
+    fn tree_hash_packed_encoding(&self) -> PackedEncoding {
+        unreachable!("lists are never packed")
+    }
+
+    fn tree_hash_packing_factor() -> usize {
+        unreachable!("lists are never packed")
+    }
+
+    #[expect(clippy::expect_used, reason = "a list never holds more than the leaves' worth of bytes")]
+    fn tree_hash_root(&self) -> Hash256 {
+        let mut hasher = MerkleHasher::with_leaves(N::to_usize().div_ceil(32));
+        hasher.write(self.as_slice()).expect("fits the leaves");
+        let root = hasher.finish().expect("fits the leaves");
+        tree_hash::mix_in_length(&root, self.0.len())
+    }
+}
+
+impl<N: Unsigned> Serialize for ByteList<N> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de, N: Unsigned> Deserialize<'de> for ByteList<N> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        from_text(d, "0x and hex digits")
+    }
+}
+
+/// A number below 2^256; its JSON form is a quoted decimal, its bytes are little-endian.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Uint256(pub [u8; 32]);
+
+impl Uint256 {
+    /// The number, if it is below 2^64.
+    #[must_use]
+    pub fn to_u64(self) -> Option<u64> {
+        let (low, high) = self.0.split_first_chunk()?;
+        high.iter().all(|b| *b == 0).then(|| u64::from_le_bytes(*low))
+    }
+}
+
+impl From<u64> for Uint256 {
+    fn from(n: u64) -> Self {
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(n.to_le_bytes()) {
+            *to = from;
+        }
+        Self(bytes)
+    }
+}
+
+impl PartialOrd for Uint256 {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Uint256 {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.iter().rev().cmp(other.0.iter().rev())
+    }
+}
+
+impl fmt::Display for Uint256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Long division by ten, a digit per round.
+        let mut bytes = self.0;
+        let mut digits = Vec::new();
+        while bytes.iter().any(|b| *b != 0) {
+            let mut rest = 0_u16;
+            for byte in bytes.iter_mut().rev() {
+                let part = (rest << 8) | u16::from(*byte);
+                *byte = u8::try_from(part / 10).unwrap_or(u8::MAX);
+                rest = part % 10;
+            }
+            digits.push(char::from_digit(u32::from(rest), 10).unwrap_or('?'));
+        }
+        if digits.is_empty() {
+            digits.push('0');
+        }
+        f.pad_integral(true, "", &digits.iter().rev().collect::<String>())
+    }
+}
+
+impl fmt::Debug for Uint256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Uint256 {
+    type Err = ParseError;
+
+    fn from_str(s: &str) -> Result<Self, ParseError> {
+        let bad = || ParseError::BigNumber(beginning(s));
+        // 2^256 has 78 digits.
+        if s.is_empty() || s.len() > 78 {
+            return Err(bad());
+        }
+        let mut bytes = [0_u8; 32];
+        for c in s.chars() {
+            let mut carry = c.to_digit(10).ok_or_else(bad)?;
+            for byte in &mut bytes {
+                let [low, rest @ ..] = (u32::from(*byte).saturating_mul(10).saturating_add(carry)).to_le_bytes();
+                *byte = low;
+                carry = u32::from(rest[0]);
+            }
+            if carry != 0 {
+                return Err(bad());
+            }
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Encode for Uint256 {
+    fn is_ssz_fixed_len() -> bool {
+        true
+    }
+
+    fn ssz_fixed_len() -> usize {
+        32
+    }
+
+    fn ssz_bytes_len(&self) -> usize {
+        32
+    }
+
+    fn ssz_append(&self, buf: &mut Vec<u8>) {
+        buf.extend_from_slice(&self.0);
+    }
+}
+
+impl Decode for Uint256 {
+    fn is_ssz_fixed_len() -> bool {
+        true
+    }
+
+    fn ssz_fixed_len() -> usize {
+        32
+    }
+
+    fn from_ssz_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let wrong = |_| DecodeError::InvalidByteLength { len: bytes.len(), expected: 32 };
+        bytes.try_into().map(Self).map_err(wrong)
+    }
+}
+
+impl TreeHash for Uint256 {
+    fn tree_hash_type() -> TreeHashType {
+        TreeHashType::Basic
+    }
+
+    fn tree_hash_packed_encoding(&self) -> PackedEncoding {
+        PackedEncoding::from_slice(&self.0)
+    }
+
+    fn tree_hash_packing_factor() -> usize {
+        1
+    }
+
+    fn tree_hash_root(&self) -> Hash256 {
+        Hash256::from(self.0)
+    }
+}
+
+impl Serialize for Uint256 {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Uint256 {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        from_text(d, "a quoted decimal number below 2^256")
+    }
+}
