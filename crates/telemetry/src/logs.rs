@@ -1,0 +1,238 @@
+//! Log lines in Charon's three formats, on standard error.
+//!
+//! Guarantees: standard output is never written to; an event's `error` field becomes part of the message, after a
+//! colon; a field named `topic`, on the event or on a span around it, is the topic, else it follows from the module.
+//! Not here: what is worth a line.
+
+mod layer;
+mod record;
+mod topic;
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    str::FromStr,
+    sync::{Mutex, PoisonError},
+};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    Layer as _,
+    filter::Targets,
+    layer::SubscriberExt,
+    util::{SubscriberInitExt, TryInitError},
+};
+
+pub use layer::Stderr;
+pub use record::{Level, Record};
+pub use topic::topic_of;
+
+/// The three forms of a line (`--log-format`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Console,
+    /// `key=value`, with the console line as `pretty`.
+    Logfmt,
+    /// One object per line.
+    Json,
+}
+
+/// The least important level that is shown (`--log-level`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogLevel {
+    /// Steps of a duty.
+    Debug,
+    /// One line per finished duty.
+    #[default]
+    Info,
+    /// Something was lost or tried again.
+    Warn,
+    /// Needs a person.
+    Error,
+}
+
+/// When levels and topics are coloured (`--log-color`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogColor {
+    /// If standard error is a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Force,
+    /// Never.
+    Disable,
+}
+
+/// A text that is none of the choices.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{value:?} is not one of {choices}")]
+pub struct UnknownChoice {
+    /// What was given.
+    pub value: String,
+    /// What could have been.
+    pub choices: &'static str,
+}
+
+impl FromStr for LogFormat {
+    type Err = UnknownChoice;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s {
+            "console" => Ok(Self::Console),
+            "logfmt" => Ok(Self::Logfmt),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownChoice {
+                value: s.to_owned(),
+                choices: "console, logfmt, json",
+            }),
+        }
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = UnknownChoice;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s.to_ascii_lowercase().as_str() {
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warn" => Ok(Self::Warn),
+            "error" => Ok(Self::Error),
+            _ => Err(UnknownChoice {
+                value: s.to_owned(),
+                choices: "debug, info, warn, error",
+            }),
+        }
+    }
+}
+
+impl FromStr for LogColor {
+    type Err = UnknownChoice;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s {
+            "auto" => Ok(Self::Auto),
+            "force" => Ok(Self::Force),
+            "disable" => Ok(Self::Disable),
+            _ => Err(UnknownChoice {
+                value: s.to_owned(),
+                choices: "auto, force, disable",
+            }),
+        }
+    }
+}
+
+/// The logging group of flags.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogConfig {
+    /// `--log-format`.
+    pub format: LogFormat,
+    /// `--log-level`.
+    pub level: LogLevel,
+    /// `--log-color`.
+    pub color: LogColor,
+    /// `--log-output-path`: besides, uncoloured console lines at debug level are appended to this file. As in Charon
+    /// only with the console format.
+    pub output_path: Option<PathBuf>,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The log file.
+    #[error("--log-output-path {path} cannot be opened: {source}", path = path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody else set up logging in this process.
+    #[error("logging is set up already")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sets up logging for the whole process, and lets panics be logged as errors.
+///
+/// # Errors
+///
+/// If the log file cannot be opened, or logging is set up already.
+pub fn init(config: &LogConfig) -> Result<(), LogError> {
+    let color = match config.color {
+        LogColor::Auto => io::stderr().is_terminal(),
+        LogColor::Force => true,
+        LogColor::Disable => false,
+    };
+    let stderr = Stderr::new(config.format, color, Sink::Stderr).with_filter(ours(config.level.filter()));
+    let file = match (&config.output_path, config.format) {
+        (Some(path), LogFormat::Console) => {
+            let open = OpenOptions::new().create(true).append(true).open(path);
+            let file = open.map_err(|source| LogError::Open {
+                path: path.clone(),
+                source,
+            })?;
+            let sink = Sink::File(Mutex::new(file));
+            Some(Stderr::uncounted(LogFormat::Console, false, sink).with_filter(ours(LevelFilter::DEBUG)))
+        }
+        (Some(_) | None, _) => None,
+    };
+    tracing_subscriber::registry().with(stderr).with(file).try_init()?;
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, ToString::to_string);
+        let text = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(
+            topic = "panic",
+            place,
+            error = text,
+            "A task panicked, which is a bug in this program"
+        );
+    }));
+    Ok(())
+}
+
+/// Our own lines at the level asked for, those of libraries only when something is wrong with them.
+fn ours(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_target("trireme", level)
+        .with_default(LevelFilter::ERROR)
+}
+
+impl LogLevel {
+    const fn filter(self) -> LevelFilter {
+        match self {
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Info => LevelFilter::INFO,
+            Self::Warn => LevelFilter::WARN,
+            Self::Error => LevelFilter::ERROR,
+        }
+    }
+}
+
+/// Where lines go.
+pub(crate) enum Sink {
+    Stderr,
+    File(Mutex<File>),
+    #[cfg(test)]
+    Memory(std::sync::Arc<Mutex<Vec<u8>>>),
+}
+
+impl Sink {
+    /// Writes a whole line. A line that cannot be written is lost: there is nowhere to say so.
+    fn write(&self, line: &str) {
+        let _lost = match self {
+            Self::Stderr => io::stderr().lock().write_all(line.as_bytes()),
+            Self::File(file) => file
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write_all(line.as_bytes()),
+            #[cfg(test)]
+            Self::Memory(m) => m
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write_all(line.as_bytes()),
+        };
+    }
+}

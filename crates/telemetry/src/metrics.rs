@@ -1,0 +1,158 @@
+//! The registry's constant labels, the counters of log lines, and what the process uses.
+//!
+//! Each component registers its own metrics in the registry that [`registry`] makes; there is no global one. Only the
+//! counters of log lines are global, because logging is.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+mod process;
+
+pub use process::ProcessMetrics;
+
+use crate::logs::Level;
+
+/// The labels that every metric of a node carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterLabels {
+    /// First 7 hex digits of the lock hash.
+    pub cluster_hash: String,
+    /// Name in the lock.
+    pub cluster_name: String,
+    /// Name of our peer id.
+    pub cluster_peer: String,
+    /// `--nickname`; may be empty.
+    pub nickname: String,
+    /// Network's name, or `unknown`.
+    pub cluster_network: String,
+    /// Our version.
+    pub charon_version: String,
+}
+
+/// An empty registry with the constant labels.
+#[must_use]
+pub fn registry(labels: &ClusterLabels) -> Registry {
+    let pair = |name: &'static str, value: &String| (Cow::Borrowed(name), Cow::Owned(value.clone()));
+    Registry::with_labels(
+        [
+            pair("cluster_hash", &labels.cluster_hash),
+            pair("cluster_name", &labels.cluster_name),
+            pair("cluster_peer", &labels.cluster_peer),
+            pair("nickname", &labels.nickname),
+            pair("cluster_network", &labels.cluster_network),
+            pair("charon_version", &labels.charon_version),
+        ]
+        .into_iter(),
+    )
+}
+
+/// A registry that parts may still add to while it is served.
+pub type SharedRegistry = Arc<Mutex<Registry>>;
+
+/// The media type of [`exposition`].
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything in the registry as OpenMetrics text.
+///
+/// # Errors
+///
+/// If a metric refuses to be written.
+pub fn exposition(registry: &SharedRegistry) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    text::encode(&mut out, &registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+    Ok(out)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TopicLabel {
+    topic: String,
+}
+
+/// `app_log_warn_total` and `app_log_error_total`.
+#[derive(Debug, Clone, Default)]
+pub struct LogCounters {
+    warn: Family<TopicLabel, Counter>,
+    error: Family<TopicLabel, Counter>,
+}
+
+impl LogCounters {
+    pub(crate) fn count(&self, level: Level, topic: &str) {
+        let family = match level {
+            Level::Debug | Level::Info => return,
+            Level::Warn => &self.warn,
+            Level::Error => &self.error,
+        };
+        family
+            .get_or_create(&TopicLabel {
+                topic: topic.to_owned(),
+            })
+            .inc();
+    }
+
+    /// Puts both counters into a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("app_log_warn", "Warning lines by topic", self.warn.clone());
+        registry.register("app_log_error", "Error lines by topic", self.error.clone());
+    }
+}
+
+/// The counters of this process's log lines.
+pub fn log_counters() -> &'static LogCounters {
+    static COUNTERS: OnceLock<LogCounters> = OnceLock::new();
+    COUNTERS.get_or_init(LogCounters::default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels() -> ClusterLabels {
+        ClusterLabels {
+            cluster_hash: "b82bc4f".into(),
+            cluster_name: "test".into(),
+            cluster_peer: "happy-cat".into(),
+            nickname: String::new(),
+            cluster_network: "hoodi".into(),
+            charon_version: "v0.1.0".into(),
+        }
+    }
+
+    #[test]
+    fn every_series_carries_the_six_constant_labels() {
+        let mut registry = registry(&labels());
+        let counters = LogCounters::default();
+        counters.register(&mut registry);
+        counters.count(Level::Warn, "sched");
+        counters.count(Level::Info, "sched");
+        ProcessMetrics::new(|| 3).register(&mut registry);
+        let text = exposition(&Arc::new(Mutex::new(registry))).unwrap();
+        let series: Vec<_> = text.lines().filter(|l| !l.starts_with('#')).collect();
+        assert!(series.len() > 5, "{text}");
+        for line in series {
+            for label in [
+                "cluster_hash=\"b82bc4f\"",
+                "cluster_name=\"test\"",
+                "cluster_peer=\"happy-cat\"",
+                "nickname=\"\"",
+                "cluster_network=\"hoodi\"",
+                "charon_version=\"v0.1.0\"",
+            ] {
+                assert!(line.contains(label), "{line} has no {label}");
+            }
+        }
+        assert!(
+            text.contains("app_log_warn_total{") && text.contains("topic=\"sched\"} 1"),
+            "{text}"
+        );
+        assert!(text.contains("go_goroutines{"), "{text}");
+        assert!(text.contains("process_cpu_seconds_total{"), "{text}");
+    }
+}

@@ -1,0 +1,3 @@
+//! Formats against samples from another implementation.
+
+mod vectors;
