@@ -4,6 +4,34 @@
 //! Guarantees: no clock, no network, no files; decoding never panics and accepts exactly one SSZ form per value.
 //! Not here: signatures as points (`tbls`), the wire envelopes of the duty workflow (`core::data`).
 
+pub mod altair;
+pub mod api;
+mod attestation;
+pub mod bellatrix;
+pub mod capella;
+mod container;
+pub mod deneb;
+pub mod electra;
+mod fork;
+pub mod fulu;
+pub mod phase0;
 pub mod primitives;
+mod proposal;
+mod versioned;
 
+pub use altair::{
+    ContributionAndProof, SignedContributionAndProof, SyncAggregatorSelectionData, SyncCommitteeContribution,
+    SyncCommitteeMessage,
+};
+pub use api::*;
+pub use attestation::*;
+pub use container::*;
+pub use electra::SingleAttestation;
+pub use fork::{Fork, UnknownFork};
+pub use phase0::{
+    AttestationData, BeaconBlockHeader, Checkpoint, DepositData, DepositMessage, ForkData, ForkInfo,
+    SignedBeaconBlockHeader, SignedVoluntaryExit, SigningData, VoluntaryExit,
+};
 pub use primitives::*;
+pub use proposal::*;
+pub use versioned::{DataOnly, Versioned, VersionedError};

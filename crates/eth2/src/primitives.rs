@@ -53,7 +53,10 @@ fn parse_u64(s: &str) -> Result<u64, ParseError> {
 }
 
 fn parse_hex(s: &str, out: &mut [u8]) -> Result<(), ParseError> {
-    let bad = || ParseError::Hex { digits: out.len().saturating_mul(2), got: beginning(s) };
+    let bad = || ParseError::Hex {
+        digits: out.len().saturating_mul(2),
+        got: beginning(s),
+    };
     let digits = s.strip_prefix("0x").ok_or_else(bad)?;
     if digits.len() != out.len().saturating_mul(2) {
         return Err(bad());
@@ -454,7 +457,10 @@ impl FromStr for Blob {
         // The text's length is checked before anything of that length is made.
         let digits = Self::LEN.saturating_mul(2);
         if s.len() != digits.saturating_add(2) {
-            return Err(ParseError::Hex { digits, got: beginning(s) });
+            return Err(ParseError::Hex {
+                digits,
+                got: beginning(s),
+            });
         }
         let mut out = vec![0; Self::LEN];
         parse_hex(s, &mut out)?;
@@ -475,7 +481,10 @@ impl Decode for Blob {
         if bytes.len() == Self::LEN {
             Ok(Self(bytes.into()))
         } else {
-            Err(DecodeError::InvalidByteLength { len: bytes.len(), expected: Self::LEN })
+            Err(DecodeError::InvalidByteLength {
+                len: bytes.len(),
+                expected: Self::LEN,
+            })
         }
     }
 }
@@ -522,7 +531,10 @@ impl<N: Unsigned> FromStr for ByteList<N> {
     type Err = ParseError;
 
     fn from_str(s: &str) -> Result<Self, ParseError> {
-        let bad = || ParseError::LongHex { digits: N::to_usize().saturating_mul(2), got: beginning(s) };
+        let bad = || ParseError::LongHex {
+            digits: N::to_usize().saturating_mul(2),
+            got: beginning(s),
+        };
         let digits = s.strip_prefix("0x").ok_or_else(bad)?;
         if digits.len().div_ceil(2) > N::to_usize() {
             return Err(bad());
@@ -568,7 +580,10 @@ impl<N: Unsigned> TreeHash for ByteList<N> {
         unreachable!("lists are never packed")
     }
 
-    #[expect(clippy::expect_used, reason = "a list never holds more than the leaves' worth of bytes")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a list never holds more than the leaves' worth of bytes"
+    )]
     fn tree_hash_root(&self) -> Hash256 {
         let mut hasher = MerkleHasher::with_leaves(N::to_usize().div_ceil(32));
         hasher.write(self.as_slice()).expect("fits the leaves");
@@ -704,7 +719,10 @@ impl Decode for Uint256 {
     }
 
     fn from_ssz_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let wrong = |_| DecodeError::InvalidByteLength { len: bytes.len(), expected: 32 };
+        let wrong = |_| DecodeError::InvalidByteLength {
+            len: bytes.len(),
+            expected: 32,
+        };
         bytes.try_into().map(Self).map_err(wrong)
     }
 }
