@@ -14,9 +14,13 @@ pub mod deneb;
 pub mod electra;
 mod fork;
 pub mod fulu;
+pub mod networks;
 pub mod phase0;
 pub mod primitives;
 mod proposal;
+mod selection;
+mod signing;
+mod spec;
 mod versioned;
 
 pub use altair::{
@@ -34,4 +38,7 @@ pub use phase0::{
 };
 pub use primitives::*;
 pub use proposal::*;
+pub use selection::{is_attestation_aggregator, is_sync_aggregator};
+pub use signing::*;
+pub use spec::{ChainSpec, ForkSchedule, ScheduledFork, SpecError};
 pub use versioned::{DataOnly, Versioned, VersionedError};
