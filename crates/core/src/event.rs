@@ -73,7 +73,7 @@ mod tests {
         entropy::OsEntropy,
         life::Life,
         ports::Clock,
-        step::{ErrorKind, Fault, Policy, Record, StepMetrics, StepName, Subject, wait_before_retry},
+        step::{ErrorKind, Fault, Policy, Record, StepMetrics, StepName, Subject},
         time::{SlotTiming, UnixTime},
     };
 
@@ -204,13 +204,5 @@ mod tests {
             event.emit(&b.cx, Arc::new(Text("x"))).await.unwrap();
         }
         assert_eq!(target.called.lock().unwrap().len(), 20);
-    }
-
-    #[test]
-    fn waits_grow_by_their_factor_up_to_twelve_seconds() {
-        let ms: Vec<_> = (0..12).map(|n| wait_before_retry(n, 0.0).as_millis()).collect();
-        assert_eq!(ms[..5], [250, 400, 640, 1024, 1638]);
-        assert_eq!(ms[11], 12_000);
-        assert!(wait_before_retry(30, 1.0) <= Duration::from_millis(13_200));
     }
 }

@@ -5,11 +5,14 @@
 //!
 //! Not here: sockets, HTTP, files. Those sit behind the traits of [`ports`].
 
+pub mod backoff;
 pub mod board;
 pub mod clock;
+pub mod cluster;
 pub mod compute;
 pub mod cx;
 pub mod deadline;
+pub mod definitions;
 pub mod duty;
 pub mod entropy;
 pub mod event;
@@ -20,8 +23,13 @@ pub mod life;
 pub mod memory;
 pub mod metrics;
 pub mod ports;
+pub mod scheduler;
+pub mod scheme;
 pub mod step;
 pub mod time;
+pub mod tracker;
+pub mod validatorapi;
+pub mod validators;
 
 pub use duty::{Duty, DutyType};
 pub use ids::{PeerIdx, PubKey, ShareIdx};

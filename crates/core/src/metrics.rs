@@ -4,7 +4,11 @@
 //! `_total`, which the text format adds.
 //! Not here: the metrics themselves (each component has a struct of its own), the constant labels of the node.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
 
 use crate::duty::DutyType;
 
@@ -98,4 +102,39 @@ pub struct ValidatorStatusLabel {
 pub struct ShortKeyLabel {
     /// The short form.
     pub pubkey: String,
+}
+
+/// `endpoint`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndpointLabel {
+    /// Name of the cached or asked endpoint.
+    pub endpoint: &'static str,
+}
+
+/// Hits and misses of the caches of beacon node answers, here and in the beacon client.
+#[derive(Debug, Clone, Default)]
+pub struct CacheMetrics {
+    hits: Family<EndpointLabel, Counter>,
+    misses: Family<EndpointLabel, Counter>,
+}
+
+impl CacheMetrics {
+    /// Registers `app_cache_hits_total` and `app_cache_misses_total`.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = Self::default();
+        registry.register("app_cache_hits", "Questions answered from a cache", m.hits.clone());
+        registry.register("app_cache_misses", "Questions that a cache passed on", m.misses.clone());
+        m
+    }
+
+    /// A question was answered from the cache of `endpoint`.
+    pub fn hit(&self, endpoint: &'static str) {
+        self.hits.get_or_create(&EndpointLabel { endpoint }).inc();
+    }
+
+    /// The cache of `endpoint` had to ask.
+    pub fn miss(&self, endpoint: &'static str) {
+        self.misses.get_or_create(&EndpointLabel { endpoint }).inc();
+    }
 }

@@ -25,6 +25,7 @@ use tracing::Instrument as _;
 use trireme_eth2::Root;
 
 use crate::{
+    backoff,
     cx::DutyCx,
     duty::Duty,
     ids::{PubKey, ShareIdx},
@@ -204,20 +205,6 @@ pub const RECORDS: usize = 8_192;
 /// Background steps that run at a time before a warning is logged.
 const MANY_STEPS: usize = 10_000;
 
-/// First wait before a retry, growth and longest wait (core.md 13.3, profile `retryer`).
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-const GROWTH: f64 = 1.6;
-const LONGEST_WAIT: Duration = Duration::from_secs(12);
-const JITTER: f64 = 0.1;
-
-/// The wait before retry number `n` (from 0); `noise` in -1..=1.
-#[must_use]
-pub fn wait_before_retry(n: u32, noise: f64) -> Duration {
-    let grown = FIRST_WAIT.mul_f64(GROWTH.powi(i32::try_from(n.min(20)).unwrap_or(20))).min(LONGEST_WAIT);
-    // As in the profile's formula the first wait has no jitter.
-    if n == 0 { grown } else { grown.mul_f64(JITTER.mul_add(noise.clamp(-1.0, 1.0), 1.0)) }
-}
-
 /// Metrics of all steps.
 #[derive(Debug, Clone)]
 pub struct StepMetrics {
@@ -297,12 +284,6 @@ impl Policy {
             }
         }
     }
-
-    fn noise(&self) -> f64 {
-        let mut bytes = [0; 4];
-        self.shared.entropy.fill(&mut bytes);
-        f64::from(i32::from_le_bytes(bytes)) / 2_147_483_648.0
-    }
 }
 
 /// A subscriber, boxed.
@@ -356,7 +337,7 @@ impl Step {
                 let Err(error) = self.attempt(call, cx, value).await else { return };
                 match error.kind {
                     ErrorKind::Temporary => {
-                        let wait = wait_before_retry(n, self.policy.noise());
+                        let wait = backoff::RETRYER.wait(n, backoff::noise(self.policy.shared.entropy.as_ref()));
                         tracing::debug!(parent: &cx.span, step = %self.name, %error, ?wait, "step will be tried again");
                         tokio::time::sleep(wait).await;
                         n = n.saturating_add(1);
