@@ -6,9 +6,14 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use trireme_eth2::{AttestationData, AttesterDuty, CommitteeIndex, ProposerDuty, Slot, ValidatorIndex, VersionedProposal};
+use trireme_eth2::{AttestationData, CommitteeIndex, Slot, ValidatorIndex, VersionedProposal};
 
-use crate::ids::PubKey;
+use crate::{
+    definitions::DutyDefinitionSet,
+    duty::Duty,
+    ids::PubKey,
+    scheduler::{NotResolved, Scheduler},
+};
 
 /// Why a waiting question ended without a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,24 +45,14 @@ pub trait PubKeyByAttestation: Send + Sync {
     -> Option<PubKey>;
 }
 
-/// Why the scheduler does not know the duties of a slot.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoDefinitions {
-    /// The epoch has not been resolved yet, and is not being resolved now.
-    #[error("the duties of epoch {0} are not resolved yet")]
-    NotYet(u64),
-    /// The epoch is so old that its duties have been forgotten.
-    #[error("the duties of epoch {0} have been forgotten")]
-    Trimmed(u64),
-    /// The node is stopping.
-    #[error("the node is stopping")]
-    Stopped,
+/// The cluster's part in duties, as the scheduler resolved it.
+pub trait DutyDefinitions: Send + Sync {
+    /// The definitions of a duty; `None` if nobody of the cluster has it. Waits while its epoch is being resolved.
+    fn definitions(&self, duty: Duty) -> BoxFuture<'_, Result<Option<DutyDefinitionSet>, NotResolved>>;
 }
 
-/// The cluster's duties of one slot, as the scheduler resolved them. Waits while the epoch is being resolved.
-pub trait DutyDefinitions: Send + Sync {
-    /// Attester duties of the cluster in `slot`; empty if there are none.
-    fn attesters(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<AttesterDuty>, NoDefinitions>>;
-    /// Proposer duties of the cluster in `slot`; empty if there are none.
-    fn proposers(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<ProposerDuty>, NoDefinitions>>;
+impl DutyDefinitions for Scheduler {
+    fn definitions(&self, duty: Duty) -> BoxFuture<'_, Result<Option<DutyDefinitionSet>, NotResolved>> {
+        Box::pin(Self::definitions(self, duty))
+    }
 }

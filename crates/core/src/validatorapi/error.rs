@@ -1,0 +1,150 @@
+//! Why a request of the validator client is not answered, and what to tell it.
+
+use trireme_eth2::{BlsPubkey, CommitteeIndex, Slot, ValidatorIndex};
+
+use super::questions::NoAnswer;
+use crate::{
+    compute::Broken,
+    ids::{PeerIdx, PubKey},
+    ports::BeaconError,
+    scheduler::NotResolved,
+    scheme::Refusal,
+    step::{ErrorKind, StepError},
+};
+
+/// Everything that can go wrong with a request.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// A key that belongs to no share of the cluster.
+    #[error("unknown public key {0}")]
+    UnknownKey(BlsPubkey),
+    /// A share of ours is wanted, this is another operator's. Both numbers count from 0.
+    #[error(
+        "mismatching validator client key share index, {key_share_index}th key share submitted to {charon_peer_index}th charon peer"
+    )]
+    OtherShare {
+        /// Whose share it is.
+        key_share_index: PeerIdx,
+        /// Who we are.
+        charon_peer_index: PeerIdx,
+    },
+    /// The beacon node speaks of a validator that is not in the cluster.
+    #[error("pubshare not found for validator {0}")]
+    NotOfCluster(PubKey),
+    /// No validator of the cluster has an index on the chain yet.
+    #[error("the beacon node knows no validator of this cluster yet")]
+    NoValidators,
+    /// Nobody of ours attests there, or it has not been decided.
+    #[error("find pubkey: no decided attester duty of validator {validator} in committee {committee} of slot {slot}")]
+    NoDecidedDuty {
+        /// The slot of the attestation.
+        slot: Slot,
+        /// Its committee.
+        committee: CommitteeIndex,
+        /// Its validator.
+        validator: ValidatorIndex,
+    },
+    /// An attestation from before Electra has not exactly one bit, or one that is nobody's of ours.
+    #[error("attestation of slot {0} has not exactly one aggregation bit of a validator of this cluster")]
+    NotOneBit(Slot),
+    /// Two different attestations of one validator in one request.
+    #[error("two different attestations of validator {0} for one slot in one request")]
+    Twice(PubKey),
+    /// The committee has no duty of ours, so nothing will ever be agreed for it.
+    #[error("no validator of this cluster attests in committee {committee} of slot {slot}")]
+    ForeignCommittee {
+        /// The slot asked about.
+        slot: Slot,
+        /// The committee asked about.
+        committee: CommitteeIndex,
+    },
+    /// There is not exactly one proposer of ours in the slot.
+    #[error("{proposers} validators of this cluster propose in slot {slot}, expected one")]
+    NotOneProposer {
+        /// The slot.
+        slot: Slot,
+        /// How many there are.
+        proposers: usize,
+    },
+    /// The block is not the one that the cluster agreed on.
+    #[error("consensus proposal and VC-submitted one do not match: {0}")]
+    OtherBlock(&'static str),
+    /// The scheduler cannot tell the duties.
+    #[error(transparent)]
+    Definitions(#[from] NotResolved),
+    /// What was awaited did not come.
+    #[error("{awaited}: {why}")]
+    NoAnswer {
+        /// What was awaited, as a noun phrase.
+        awaited: String,
+        /// Why it did not come.
+        why: NoAnswer,
+    },
+    /// The signature of a validator does not hold.
+    #[error("partial signature of validator {validator}: {why}")]
+    Signature {
+        /// Whose it is said to be.
+        validator: PubKey,
+        /// What is wrong.
+        why: Refusal,
+    },
+    /// The beacon node has no answer.
+    #[error(transparent)]
+    Beacon(#[from] BeaconError),
+    /// A component did not take the partial signatures.
+    #[error("partial signatures were not taken: {0}")]
+    Publish(#[from] StepError),
+    /// A computation panicked.
+    #[error(transparent)]
+    Compute(#[from] Broken),
+}
+
+/// What the validator client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The beacon node's own refusal, 400 to 499.
+    Beacon {
+        /// HTTP status.
+        status: u16,
+        /// The beacon node's text.
+        message: String,
+    },
+    /// 400 with the error's text: the question itself makes no sense.
+    BadRequest,
+    /// 408 with the error's text: waited in vain.
+    TimedOut,
+    /// 503: the node is stopping.
+    Stopping,
+    /// 500 in general words, the text to the log.
+    Internal,
+}
+
+impl Refused {
+    /// What the validator client is told.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        match self {
+            Self::Beacon(BeaconError::Status { status: status @ 400..=499, message, .. }) => {
+                Told::Beacon { status: *status, message: message.clone() }
+            }
+            Self::ForeignCommittee { .. } => Told::BadRequest,
+            Self::NoAnswer { why: NoAnswer::Expired, .. } => Told::TimedOut,
+            Self::NoAnswer { why: NoAnswer::Stopped, .. } => Told::Stopping,
+            Self::Publish(e) if e.kind == ErrorKind::Stopped => Told::Stopping,
+            Self::UnknownKey(_)
+            | Self::OtherShare { .. }
+            | Self::NotOfCluster(_)
+            | Self::NoValidators
+            | Self::NoDecidedDuty { .. }
+            | Self::NotOneBit(_)
+            | Self::Twice(_)
+            | Self::NotOneProposer { .. }
+            | Self::OtherBlock(_)
+            | Self::Definitions(_)
+            | Self::Signature { .. }
+            | Self::Beacon(_)
+            | Self::Publish(_)
+            | Self::Compute(_) => Told::Internal,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The component behind the validator API: what a validator client asks for, and what it hands in.
+//!
+//! Guarantees: it hands out only what the cluster has agreed on; a partial signature leaves it only after it has verified
+//! under our own public share; of a request either every signature is announced or none.
+//! Not here: HTTP, encodings, time limits (`trireme-vapi`).
+
+mod attestations;
+mod data;
+mod duties;
+mod error;
+mod keys;
+mod proposals;
+mod questions;
+mod validators;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use trireme_eth2::{BlsSignature, ChainSpec, Root};
+
+pub use self::{
+    attestations::{SingleFork, SubmittedAttestations},
+    error::{Refused, Told},
+    questions::{AwaitUnsigned, DutyDefinitions, NoAnswer, PubKeyByAttestation},
+    validators::Ids,
+};
+use self::keys::Keys;
+use crate::{
+    cluster::Cluster,
+    compute,
+    validatorapi::data::{ParSignedDataSet},
+    duty::Duty,
+    event::{CxSource, Event},
+    ids::PubKey,
+    ports::{BeaconNode, Compute, Entropy, Lane},
+    scheme::{Claim, Scheme, Signer},
+};
+
+/// What the validator API is built from.
+pub struct Parts {
+    /// Who we are.
+    pub cluster: Arc<Cluster>,
+    /// Timing, forks and domains of the chain.
+    pub chain: Arc<ChainSpec>,
+    /// Asked for what only it knows, with the cluster's keys.
+    pub beacon: Arc<dyn BeaconNode>,
+    /// Answered by `DutyDb`.
+    pub unsigned: Arc<dyn AwaitUnsigned>,
+    /// Answered by `DutyDb`.
+    pub pubkeys: Arc<dyn PubKeyByAttestation>,
+    /// Answered by `Scheduler`.
+    pub definitions: Arc<dyn DutyDefinitions>,
+    /// Verifies partial signatures.
+    pub scheme: Arc<dyn Scheme>,
+    /// Where verification runs.
+    pub compute: Arc<dyn Compute>,
+    /// Seeds of batch verification.
+    pub entropy: Arc<dyn Entropy>,
+    /// Makes the contexts of announced duties.
+    pub cx: CxSource,
+}
+
+/// See the module's description.
+pub struct ValidatorApi {
+    /// Verified partial signatures of our own validator client, one set per duty.
+    pub submitted: Event<ParSignedDataSet>,
+    cluster: Arc<Cluster>,
+    chain: Arc<ChainSpec>,
+    keys: Keys,
+    beacon: Arc<dyn BeaconNode>,
+    unsigned: Arc<dyn AwaitUnsigned>,
+    pubkeys: Arc<dyn PubKeyByAttestation>,
+    definitions: Arc<dyn DutyDefinitions>,
+    scheme: Arc<dyn Scheme>,
+    compute: Arc<dyn Compute>,
+    entropy: Arc<dyn Entropy>,
+    cx: CxSource,
+}
+
+/// What a request is waiting for at the moment, as a noun phrase. The HTTP layer says it when time is up.
+#[derive(Debug)]
+pub struct Awaited(Mutex<String>);
+
+impl Awaited {
+    /// Begins with `what`.
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> Self {
+        Self(Mutex::new(what.into()))
+    }
+
+    /// From now on it waits for `what`.
+    pub fn set(&self, what: impl Into<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
+    }
+
+    /// What it waits for.
+    #[must_use]
+    pub fn get(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A partial signature before it is verified.
+struct Unverified {
+    validator: PubKey,
+    /// Signing root.
+    root: Root,
+    signature: BlsSignature,
+}
+
+impl ValidatorApi {
+    /// Builds the component; subscribe to `submitted` before the first request.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { cluster, chain, beacon, unsigned, pubkeys, definitions, scheme, compute, entropy, cx } = parts;
+        Self {
+            submitted: Event::new(),
+            keys: Keys::new(&cluster),
+            cluster,
+            chain,
+            beacon,
+            unsigned,
+            pubkeys,
+            definitions,
+            scheme,
+            compute,
+            entropy,
+            cx,
+        }
+    }
+
+    /// Verifies partial signatures of our own share, all in one job. The first one that does not hold is the error.
+    async fn verify(&self, lane: Lane, partials: &[Unverified]) -> Result<(), Refused> {
+        if partials.is_empty() {
+            return Ok(());
+        }
+        let share = self.cluster.share();
+        let claims: Vec<Claim> = partials
+            .iter()
+            .map(|p| Claim { signer: Signer::Share(p.validator, share), root: p.root, signature: p.signature })
+            .collect();
+        let mut seed = [0; 32];
+        self.entropy.fill(&mut seed);
+        let scheme = Arc::clone(&self.scheme);
+        let verdicts =
+            compute::call(self.compute.as_ref(), lane, move || scheme.verify_set(&claims, &seed)).await?;
+        for (partial, verdict) in partials.iter().zip(verdicts) {
+            verdict.map_err(|why| Refused::Signature { validator: partial.validator, why })?;
+        }
+        Ok(())
+    }
+
+    /// Announces one duty's verified partial signatures.
+    async fn announce(&self, duty: Duty, set: ParSignedDataSet) -> Result<(), Refused> {
+        self.submitted.emit(&self.cx.cx(duty), Arc::new(set)).await.map_err(Refused::Publish)
+    }
+
+    fn no_answer(awaited: &Awaited, why: NoAnswer) -> Refused {
+        Refused::NoAnswer { awaited: awaited.get(), why }
+    }
+}
