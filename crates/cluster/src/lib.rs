@@ -1,1 +1,34 @@
-//! trireme-cluster
+//! Cluster files: the definition, the lock, deposit data, and the folders of nodes.
+//!
+//! ```text
+//!   Definition ── create / ceremony ──► Lock ── verify ──► Cluster (decoded, for use)
+//!                                        │
+//!                                        └──► node folders: lock, keystores, deposit data, identity key
+//! ```
+//!
+//! Guarantees: schemas v1.0 to v1.11 are read and written byte for byte as Charon does it; bytes in, bytes out, nothing here
+//! touches a file, a clock or randomness; no input panics.
+//! Not here: the ceremony that creates keys together, and the network.
+
+pub mod address;
+mod definition;
+pub mod deposit;
+pub mod eip712;
+mod hash;
+mod json;
+mod lock;
+mod merkle;
+mod network;
+mod signing;
+mod verify;
+mod version;
+mod view;
+
+pub use definition::{Addresses, Creator, Definition, MAX_VALIDATORS, Operator, WriteError};
+pub use json::{MAX_FILE, ParseError};
+pub use lock::{DepositData, DistributedValidator, Lock, Registration};
+pub use merkle::{Chunk, HashError, Leaves};
+pub use network::{Network, Networks};
+pub use verify::{DefinitionError, LoadError, Loaded, Strictness, VerifyError, What, Who, load_lock};
+pub use version::{UnknownVersion, Version};
+pub use view::{Cluster, ClusterError, ClusterOperator, ClusterValidator, MAX_OPERATORS};

@@ -20,6 +20,7 @@ mod lagrange;
 mod points;
 mod secret;
 mod shamir;
+mod shares;
 
 pub use batch::{Check, Culprits, verify_set};
 pub use derive::{DeriveError, derive, derive_path};
@@ -27,3 +28,4 @@ pub use lagrange::{CombineError, Combiner, combine};
 pub use points::{PointError, PublicKey, Signature, aggregate, verify, verify_aggregate};
 pub use secret::{SecretKey, SecretKeyError};
 pub use shamir::{ShareError, recover, split};
+pub use shares::shares_fit;
