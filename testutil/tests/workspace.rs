@@ -19,30 +19,109 @@ struct Room {
 const IO: &[&str] = &["tokio", "hyper", "axum", "libp2p", "sled", "reqwest", "getrandom"];
 
 const ROOMS: &[Room] = &[
-    Room { name: "proto", ours: &[], never: IO },
-    Room { name: "eth2", ours: &[], never: IO },
-    Room { name: "tbls", ours: &[], never: &["tokio", "hyper", "axum", "libp2p", "sled", "reqwest", "getrandom", "serde"] },
-    Room { name: "qbft", ours: &[], never: &["tokio", "hyper", "axum", "libp2p", "sled", "reqwest", "getrandom", "serde", "prost", "bytes"] },
-    Room { name: "keys", ours: &[], never: IO },
-    Room { name: "cluster", ours: &["eth2", "tbls", "keys"], never: IO },
+    Room {
+        name: "proto",
+        ours: &[],
+        never: IO,
+    },
+    Room {
+        name: "eth2",
+        ours: &[],
+        never: IO,
+    },
+    Room {
+        name: "tbls",
+        ours: &[],
+        never: &[
+            "tokio",
+            "hyper",
+            "axum",
+            "libp2p",
+            "sled",
+            "reqwest",
+            "getrandom",
+            "serde",
+        ],
+    },
+    Room {
+        name: "qbft",
+        ours: &[],
+        never: &[
+            "tokio",
+            "hyper",
+            "axum",
+            "libp2p",
+            "sled",
+            "reqwest",
+            "getrandom",
+            "serde",
+            "prost",
+            "bytes",
+        ],
+    },
+    Room {
+        name: "keys",
+        ours: &[],
+        never: IO,
+    },
+    Room {
+        name: "cluster",
+        ours: &["eth2", "tbls", "keys"],
+        never: IO,
+    },
     Room {
         name: "core",
         ours: &["proto", "eth2", "tbls", "qbft", "keys"],
         never: &["libp2p", "axum", "hyper", "sled", "reqwest"],
     },
-    Room { name: "p2p", ours: &["core", "proto", "keys"], never: &["sled"] },
-    Room { name: "beacon", ours: &["core", "eth2"], never: &["libp2p", "axum", "sled"] },
-    Room { name: "vapi", ours: &["core", "eth2"], never: &["libp2p", "sled"] },
-    Room { name: "store", ours: &["core"], never: &["libp2p", "axum", "hyper", "reqwest"] },
-    Room { name: "telemetry", ours: &[], never: &["libp2p", "sled"] },
+    Room {
+        name: "p2p",
+        ours: &["core", "proto", "keys"],
+        never: &["sled"],
+    },
+    Room {
+        name: "beacon",
+        ours: &["core", "eth2"],
+        never: &["libp2p", "axum", "sled"],
+    },
+    Room {
+        name: "vapi",
+        ours: &["core", "eth2"],
+        never: &["libp2p", "sled"],
+    },
+    Room {
+        name: "store",
+        ours: &["core"],
+        never: &["libp2p", "axum", "hyper", "reqwest"],
+    },
+    Room {
+        name: "telemetry",
+        ours: &[],
+        never: &["libp2p", "sled"],
+    },
     Room {
         name: "node",
         ours: &[
-            "core", "proto", "eth2", "tbls", "qbft", "keys", "cluster", "p2p", "beacon", "vapi", "store", "telemetry",
+            "core",
+            "proto",
+            "eth2",
+            "tbls",
+            "qbft",
+            "keys",
+            "cluster",
+            "p2p",
+            "beacon",
+            "vapi",
+            "store",
+            "telemetry",
         ],
         never: &["clap"],
     },
-    Room { name: "devnet", ours: &["testutil", "cluster", "keys", "eth2", "tbls"], never: &["libp2p", "sled", "clap"] },
+    Room {
+        name: "devnet",
+        ours: &["testutil", "cluster", "keys", "eth2", "tbls"],
+        never: &["libp2p", "sled", "clap"],
+    },
     Room {
         name: "cli",
         ours: &["node", "devnet", "cluster", "keys", "eth2", "tbls", "p2p", "telemetry"],
@@ -53,11 +132,22 @@ const ROOMS: &[Room] = &[
         ours: &["vectors", "core", "eth2", "tbls", "keys", "cluster", "proto"],
         never: &["libp2p", "sled", "clap"],
     },
-    Room { name: "vectors", ours: &[], never: IO },
+    Room {
+        name: "vectors",
+        ours: &[],
+        never: IO,
+    },
 ];
 
 /// Crates without sockets, files, clocks or randomness; their folders hold a stricter `clippy.toml`.
-const PURE: &[&str] = &["proto", "crates/eth2", "crates/tbls", "crates/qbft", "crates/keys", "crates/cluster"];
+const PURE: &[&str] = &[
+    "proto",
+    "crates/eth2",
+    "crates/tbls",
+    "crates/qbft",
+    "crates/keys",
+    "crates/cluster",
+];
 
 /// What the `clippy.toml` of a pure crate must ban, by path.
 const BANNED_IN_PURE: &[&str] = &[
@@ -76,7 +166,10 @@ const BANNED_IN_PURE: &[&str] = &[
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("testutil lies in the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("testutil lies in the workspace")
+        .to_path_buf()
 }
 
 /// Every member with its normal dependencies, as cargo reads the manifests.
@@ -86,7 +179,11 @@ fn members() -> BTreeMap<String, BTreeSet<String>> {
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    assert!(out.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "cargo metadata: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     let json: serde_json::Value = serde_json::from_slice(&out.stdout).expect("cargo metadata is JSON");
     json["packages"]
         .as_array()
@@ -107,20 +204,29 @@ fn members() -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn crates_depend_only_on_what_the_table_allows() {
-    let rooms: BTreeMap<String, &Room> = ROOMS.iter().map(|room| (format!("trireme-{}", room.name), room)).collect();
+    let rooms: BTreeMap<String, &Room> = ROOMS
+        .iter()
+        .map(|room| (format!("trireme-{}", room.name), room))
+        .collect();
     let mut wrong = Vec::new();
     for (member, deps) in members() {
         let Some(room) = rooms.get(&member) else {
-            wrong.push(format!("{member} is not in the table of this test: say there what it may depend on"));
+            wrong.push(format!(
+                "{member} is not in the table of this test: say there what it may depend on"
+            ));
             continue;
         };
         for dep in deps {
             if let Some(ours) = dep.strip_prefix("trireme-") {
                 if !room.ours.contains(&ours) {
-                    wrong.push(format!("{member} must not depend on {dep}: arrows point down, and only where the table has them"));
+                    wrong.push(format!(
+                        "{member} must not depend on {dep}: arrows point down, and only where the table has them"
+                    ));
                 }
             } else if room.never.contains(&dep.as_str()) {
-                wrong.push(format!("{member} must not depend on {dep}: it would break what this crate promises (docs/structure.md)"));
+                wrong.push(format!(
+                    "{member} must not depend on {dep}: it would break what this crate promises (docs/structure.md)"
+                ));
             }
         }
     }
@@ -131,7 +237,11 @@ fn crates_depend_only_on_what_the_table_allows() {
 fn the_table_names_no_crate_that_is_gone() {
     let members = members();
     for room in ROOMS {
-        assert!(members.contains_key(&format!("trireme-{}", room.name)), "{} is in the table but not in the workspace", room.name);
+        assert!(
+            members.contains_key(&format!("trireme-{}", room.name)),
+            "{} is in the table but not in the workspace",
+            room.name
+        );
     }
 }
 
@@ -142,7 +252,10 @@ fn pure_crates_ban_clocks_sockets_files_and_hash_order() {
         let text = fs::read_to_string(&path)
             .unwrap_or_else(|e| panic!("{folder} is a pure crate and needs a clippy.toml with the bans: {e}"));
         for banned in BANNED_IN_PURE {
-            assert!(text.contains(&format!("\"{banned}\"")), "{folder}/clippy.toml does not ban {banned}");
+            assert!(
+                text.contains(&format!("\"{banned}\"")),
+                "{folder}/clippy.toml does not ban {banned}"
+            );
         }
     }
 }

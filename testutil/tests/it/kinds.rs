@@ -41,7 +41,9 @@ mod vectors {
             }
             let rest = &source[line_start + "each(".len()..];
             let Some((area, used)) = literal(rest) else { continue };
-            let Some((kind, _)) = literal(&rest[used..]) else { continue };
+            let Some((kind, _)) = literal(&rest[used..]) else {
+                continue;
+            };
             found.push((area, kind));
         }
         found
@@ -75,7 +77,10 @@ mod vectors {
                 }
             }
         }
-        assert!(wrong.is_empty(), "kinds that no test claims and nobody deferred: {wrong:#?}");
+        assert!(
+            wrong.is_empty(),
+            "kinds that no test claims and nobody deferred: {wrong:#?}"
+        );
         let names: BTreeSet<_> = KINDS.iter().map(|(a, k, _)| (a, k)).collect();
         assert_eq!(names.len(), KINDS.len(), "a kind stands twice in the table");
     }
@@ -85,7 +90,9 @@ mod vectors {
         let claimed = claimed();
         let mut wrong = Vec::new();
         for (area, kind, claim) in KINDS {
-            let calls = claimed.get(&((*area).to_owned(), (*kind).to_owned())).map_or(&[][..], Vec::as_slice);
+            let calls = claimed
+                .get(&((*area).to_owned(), (*kind).to_owned()))
+                .map_or(&[][..], Vec::as_slice);
             match claim {
                 Claim::By(crate_folder) => match calls {
                     [one] if one.starts_with(crate_folder) => {}
@@ -125,7 +132,11 @@ mod vectors {
                     let name = file.file_name().unwrap();
                     let of_the_area = at_top && (name == "index.json" || name == "README.md");
                     let in_folder = folders.iter().any(|d| file.starts_with(d));
-                    assert!(of_the_area || in_folder || known.contains(&file), "nothing names {}", file.display());
+                    assert!(
+                        of_the_area || in_folder || known.contains(&file),
+                        "nothing names {}",
+                        file.display()
+                    );
                 }
             }
         }
@@ -157,7 +168,10 @@ mod vectors {
     #[test]
     #[should_panic(expected = "the test did not open it")]
     fn an_entry_that_the_closure_leaves_unopened_is_a_failure() {
-        let (area, kind, _) = KINDS.iter().find(|(a, k, _)| *a == "core" && *k == "qbft-quorum").unwrap();
+        let (area, kind, _) = KINDS
+            .iter()
+            .find(|(a, k, _)| *a == "core" && *k == "qbft-quorum")
+            .unwrap();
         trireme_vectors::each(area, kind, |_| {});
         // Without any root there is nothing to leave unopened.
         assert!(!roots().is_empty(), "the test did not open it");

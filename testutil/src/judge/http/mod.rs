@@ -1,0 +1,215 @@
+//! The judge's HTTP face: the part of the beacon API that a middleware and its validator clients use.
+//!
+//! Guarantees: what is not built answers 404; unknown event topics are ignored; signatures are verified off the async
+//! executor and each distinct one once, so that the judge does not distort measurements. The arrival of a submission
+//! is the time when its body was read.
+//! Not here: what is right and wrong (`state`).
+
+mod answer;
+mod chain;
+mod events;
+mod node;
+mod validator;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, OriginalUri, State},
+    http::Method,
+    routing::{get, post},
+};
+use tokio::{net::TcpListener, sync::broadcast, task::JoinSet};
+
+use super::{
+    signing::{Claim, Verifier},
+    state::{ChainBlock, Judge},
+};
+use answer::ApiError;
+
+/// Largest accepted body: a block with many blobs as JSON.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+/// Events kept for a slow reader.
+const EVENTS: usize = 256;
+
+/// Where the judge's time comes from: the time since 1970.
+pub type Now = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// The wall clock, for real clusters.
+#[must_use]
+pub fn wall_clock() -> Now {
+    #[expect(clippy::disallowed_methods, reason = "this is the judge's clock")]
+    let now = || {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default()
+    };
+    Arc::new(now)
+}
+
+/// The judge could not listen.
+#[derive(Debug, thiserror::Error)]
+#[error("the judge cannot listen on 127.0.0.1: {0}")]
+pub struct ServerError(#[from] std::io::Error);
+
+/// A judge that listens; it stops when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _tasks: JoinSet<()>,
+}
+
+/// What the handlers share.
+pub(super) struct Shared {
+    judge: Mutex<Judge>,
+    now: Now,
+    verifier: Verifier,
+    heads: broadcast::Sender<Arc<HeadChange>>,
+    unknown: Mutex<BTreeMap<String, u64>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// A new block, with what a head event says about it.
+#[derive(Debug)]
+pub(super) struct HeadChange {
+    pub(super) block: ChainBlock,
+    pub(super) epoch_transition: bool,
+    pub(super) previous_dependent: trireme_eth2::Root,
+    pub(super) current_dependent: trireme_eth2::Root,
+}
+
+impl Server {
+    /// Listens on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn start(judge: Judge, now: Now) -> Result<Self, ServerError> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (heads, _) = broadcast::channel(EVENTS);
+        let shared = Arc::new(Shared {
+            judge: Mutex::new(judge),
+            now,
+            verifier: Verifier::default(),
+            heads,
+            unknown: Mutex::default(),
+        });
+        let app = routes().with_state(Arc::clone(&shared));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            // Ends with an error only if accepting is no longer possible; then every client notices.
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Self {
+            address,
+            shared,
+            _tasks: tasks,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its base URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Looks into the judge, or changes it.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Judge) -> T) -> T {
+        look(&mut self.shared.judge())
+    }
+
+    /// The judge's time.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.shared.now()
+    }
+
+    /// Requests for paths that the judge does not have, `METHOD path` with their number.
+    #[must_use]
+    pub fn unknown_requests(&self) -> BTreeMap<String, u64> {
+        self.shared
+            .unknown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Shared {
+    pub(super) fn judge(&self) -> MutexGuard<'_, Judge> {
+        self.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        (self.now)()
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<HeadChange>> {
+        self.heads.subscribe()
+    }
+
+    pub(super) fn announce(&self, change: HeadChange) {
+        // Nobody listening is fine.
+        let _ = self.heads.send(Arc::new(change));
+    }
+
+    /// Which of the claims hold.
+    pub(super) async fn verify(self: &Arc<Self>, claims: Vec<Claim>) -> Result<Vec<bool>, ApiError> {
+        if let Some(known) = self.verifier.recall(&claims) {
+            return Ok(known);
+        }
+        self.blocking(move |shared| shared.verifier.verify(&claims)).await
+    }
+
+    /// Runs something that takes milliseconds where it blocks nobody.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let shared = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
+        done.map_err(|e| ApiError::new(500, format!("the judge has a fault: {e}")))
+    }
+}
+
+fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .merge(node::routes())
+        .merge(chain::routes())
+        .merge(validator::routes())
+        .route("/eth/v1/events", get(events::events))
+        .route("/up", get(|| async {}))
+        .route("/eth/v1/validator/beacon_committee_subscriptions", post(|| async {}))
+        .route("/eth/v1/validator/sync_committee_subscriptions", post(|| async {}))
+        .fallback(unknown)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+}
+
+async fn unknown(State(shared): State<Arc<Shared>>, method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
+    let asked = format!("{method} {}", uri.path());
+    let mut unknown = shared.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+    // A client that walks over numbers must not fill the memory.
+    if unknown.len() < 1000 || unknown.contains_key(&asked) {
+        let count = unknown.entry(asked.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+    ApiError::new(404, format!("{asked}: this beacon node does not have it"))
+}

@@ -1,0 +1,31 @@
+//! The judge: a beacon node with a chain of its own that gives out duties and checks everything that comes back.
+//!
+//! [`Judge`] is a pure state machine: time and submissions in, verdicts out. [`Server`] is its HTTP face. It uses none of
+//! the code that it judges: of our crates only the containers of `eth2` and the signature check of `tbls`.
+//!
+//! The chain has real slot time, and all its validators are the cluster's: every slot has a proposer, every validator
+//! one attestation per epoch. A block becomes the head when the cluster publishes it; a slot without one stays empty.
+//!
+//! Guarantees: every submitted signature is verified under the group key and domain; a refusal says why and is kept;
+//! anything slashable is recorded, also in submissions that are refused; what is expected follows from the assignment
+//! alone, whether or not anyone asked.
+//! Not here: execution, KZG, finality by votes (each epoch start counts as justified one epoch later), sync committees,
+//! aggregation, exits, builders.
+
+mod blocks;
+mod chain;
+mod http;
+mod report;
+mod signing;
+mod slashable;
+mod spec;
+mod state;
+mod view;
+
+pub use chain::{ChainConfig, Committees, FAR_FUTURE, ForkAt, HOODI, Seat};
+pub use http::{Now, Server, ServerError, wall_clock};
+pub use report::{DutyReport, Missed, Offsets, Report, due, report};
+pub use signing::{Claim, Purpose, Verifier, domain, signing_root};
+pub use slashable::{SignedHistory, Slashable, SlashableKind, Vote};
+pub use state::{ChainBlock, DutyKind, DutyOf, Judge, Refusal, Refused, SubmittedVote, Taken};
+pub use view::BlockView;

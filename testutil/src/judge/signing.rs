@@ -1,0 +1,137 @@
+//! Signatures that the judge is shown: what each must cover, and its verification, each distinct one once.
+//!
+//! Guarantees: domains and signing roots follow from the chain's own forks; the answer for a signature never depends on
+//! the cache. Not here: what a genuine signature is worth (`state`).
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use trireme_eth2::{
+    BlsPubkey, BlsSignature, Domain, Epoch, ForkVersion, Root, hash_tree_root,
+    phase0::{ForkData, SigningData},
+};
+
+use super::chain::ChainConfig;
+
+/// The four bytes in front of a domain (consensus-specs, "Domain types").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Blocks.
+    Proposer,
+    /// Attestations.
+    Attester,
+    /// Randao reveals.
+    Randao,
+    /// Registrations for builders: genesis version, no chain.
+    Builder,
+}
+
+impl Purpose {
+    const fn bytes(self) -> [u8; 4] {
+        match self {
+            Self::Proposer => [0, 0, 0, 0],
+            Self::Attester => [1, 0, 0, 0],
+            Self::Randao => [2, 0, 0, 0],
+            Self::Builder => [0, 0, 0, 1],
+        }
+    }
+}
+
+/// The domain for `purpose` in `epoch` of `chain`.
+#[must_use]
+pub fn domain(chain: &ChainConfig, purpose: Purpose, epoch: Epoch) -> Domain {
+    let (version, genesis) = match purpose {
+        Purpose::Builder => {
+            let version = chain
+                .forks
+                .first()
+                .map_or(ForkVersion::default(), |(_, version, _)| *version);
+            (version, Root::ZERO)
+        }
+        Purpose::Proposer | Purpose::Attester | Purpose::Randao => {
+            (chain.fork_at(epoch).current, chain.genesis_validators_root)
+        }
+    };
+    let fork = hash_tree_root(&ForkData {
+        current_version: version,
+        genesis_validators_root: genesis,
+    });
+    let mut domain = [0; 32];
+    for (to, from) in domain.iter_mut().zip(purpose.bytes().into_iter().chain(fork.0)) {
+        *to = from;
+    }
+    Domain(domain)
+}
+
+/// The root that a signature of `object` covers.
+#[must_use]
+pub fn signing_root(object: Root, domain: Domain) -> Root {
+    hash_tree_root(&SigningData {
+        object_root: object,
+        domain,
+    })
+}
+
+/// A claim: the owner of `key` signed `root`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// The group key.
+    pub key: BlsPubkey,
+    /// The signing root.
+    pub root: Root,
+    /// The signature.
+    pub signature: BlsSignature,
+}
+
+impl Claim {
+    /// Whether it is true. About a millisecond.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let key = trireme_tbls::PublicKey::from_bytes(&self.key.0);
+        let signature = trireme_tbls::Signature::from_bytes(&self.signature.0);
+        match (key, signature) {
+            (Ok(key), Ok(signature)) => trireme_tbls::verify(&key, self.root.as_slice(), &signature),
+            (Err(_), _) | (_, Err(_)) => false,
+        }
+    }
+}
+
+/// Remembers which claims hold, so that the same submission of every node costs one verification.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    known: Mutex<BTreeMap<Claim, bool>>,
+    busy: Mutex<()>,
+}
+
+/// Claims to remember; 1,000 validators make that many per epoch, and each claim is asked about within seconds.
+const REMEMBERED: usize = 8192;
+
+impl Verifier {
+    /// Whether each claim holds. Blocks for about a millisecond per new claim; concurrent callers take turns, so that
+    /// the same claim is not verified twice.
+    pub fn verify(&self, claims: &[Claim]) -> Vec<bool> {
+        let _turn = self.busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        claims.iter().map(|claim| self.one(claim)).collect()
+    }
+
+    /// The answers, if all claims are known already. Never blocks for long.
+    pub fn recall(&self, claims: &[Claim]) -> Option<Vec<bool>> {
+        let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        claims.iter().map(|claim| known.get(claim).copied()).collect()
+    }
+
+    fn one(&self, claim: &Claim) -> bool {
+        if let Some(answer) = self
+            .recall(std::slice::from_ref(claim))
+            .and_then(|a| a.first().copied())
+        {
+            return answer;
+        }
+        let holds = claim.holds();
+        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(*claim, holds);
+        holds
+    }
+}
