@@ -7,3 +7,5 @@
 
 #[cfg(feature = "mocks")]
 pub mod judge;
+#[cfg(feature = "mocks")]
+pub mod vc;

@@ -1,0 +1,215 @@
+//! The validator client mock: does over HTTP what a stock client does, and keeps everything it was served.
+//!
+//! It knows only a base URL and the share keys. Each slot it looks up its validators, asks for the epoch's duties again
+//! and drops duplicates; a proposer asks for the block and publishes it at the start of the slot; attesters ask for
+//! their data after a third of the slot or at the slot's head event, whichever is first, and publish.
+//!
+//! Guarantees: a node that refuses connections or answers errors costs the duties of that time, nothing else; nothing
+//! is signed twice for one duty. Not here: slashing protection on disk, aggregation, sync committees.
+
+mod api;
+mod duties;
+mod head;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+use trireme_eth2::{BlsPubkey, Slot, ValidatorIndex};
+use trireme_tbls::SecretKey;
+
+use crate::judge::Now;
+pub use api::ApiFailure;
+
+/// What a client is given.
+pub struct VcConfig {
+    /// The node's validator API.
+    pub url: String,
+    /// The share keys.
+    pub keys: Vec<SecretKey>,
+    /// Its clock.
+    pub now: Now,
+    /// Whether to keep everything it is served; a run without end should not.
+    pub keep: bool,
+}
+
+impl std::fmt::Debug for VcConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VcConfig").field("url", &self.url).field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+/// What was served, by duty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServedKind {
+    /// Attestation data of this committee.
+    AttestationData {
+        /// The committee asked for.
+        committee: u64,
+    },
+    /// A block to propose.
+    Block,
+}
+
+/// Something that a client was served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// When, since 1970.
+    pub at: Duration,
+    /// For which slot.
+    pub slot: Slot,
+    /// What.
+    pub kind: ServedKind,
+    /// The body of the answer.
+    pub body: Vec<u8>,
+}
+
+/// What a client has done and what went wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Everything served, in order, if it is to be kept.
+    pub served: Vec<Served>,
+    /// Attestations that the node took.
+    pub attested: u64,
+    /// Blocks that the node took.
+    pub proposed: u64,
+    /// Requests that did not succeed: what, and how often.
+    pub failures: BTreeMap<String, u64>,
+}
+
+/// A running client; it stops when this is dropped.
+#[derive(Debug)]
+pub struct ValidatorClient {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for ValidatorClient {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl ValidatorClient {
+    /// Starts a client. It waits by itself for its node to answer.
+    ///
+    /// # Panics
+    ///
+    /// Never for want of a node; only if the process has no TLS provider and cannot install one.
+    #[must_use]
+    pub fn start(config: VcConfig) -> Self {
+        let shared = Arc::new(Shared::new(config));
+        let run = Arc::clone(&shared);
+        #[expect(clippy::disallowed_methods, reason = "a mock has one task of its own, aborted when it is dropped")]
+        let task = tokio::spawn(run.run());
+        Self { shared, task }
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.shared.activity().clone()
+    }
+}
+
+/// What the client's tasks share.
+pub(super) struct Shared {
+    api: api::Api,
+    keys: BTreeMap<BlsPubkey, SecretKey>,
+    now: Now,
+    keep: bool,
+    state: Mutex<State>,
+    activity: Mutex<Activity>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// What it has learnt.
+#[derive(Debug, Default)]
+struct State {
+    indices: BTreeMap<ValidatorIndex, BlsPubkey>,
+    proposed: BTreeSet<Slot>,
+    attested: BTreeSet<(Slot, ValidatorIndex)>,
+}
+
+impl Shared {
+    fn new(config: VcConfig) -> Self {
+        let keys = config.keys.into_iter().map(|key| (BlsPubkey(key.public_key().to_bytes()), key)).collect();
+        Self {
+            api: api::Api::new(config.url),
+            keys,
+            now: config.now,
+            keep: config.keep,
+            state: Mutex::default(),
+            activity: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, failure: &ApiFailure) {
+        let mut activity = self.activity();
+        let text = failure.to_string();
+        if activity.failures.len() < 1000 || activity.failures.contains_key(&text) {
+            let count = activity.failures.entry(text).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn keep(&self, slot: Slot, kind: ServedKind, body: &[u8]) {
+        if self.keep {
+            let at = (self.now)();
+            self.activity().served.push(Served { at, slot, kind, body: body.to_vec() });
+        }
+    }
+
+    async fn sleep_until(&self, time: Duration) {
+        let left = time.saturating_sub((self.now)());
+        tokio::time::sleep(left).await;
+    }
+
+    async fn run(self: Arc<Self>) {
+        let chain = Arc::new(self.learn_chain().await);
+        let (heads, _) = watch::channel(None);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(head::listen(Arc::clone(&self), heads.clone()));
+        let mut slot = chain.slot_at((self.now)());
+        loop {
+            let work = duties::Slotwork { shared: Arc::clone(&self), chain: Arc::clone(&chain), slot };
+            let heads = heads.subscribe();
+            tasks.spawn(work.run(heads));
+            // Collects what has ended, so that the set does not grow.
+            while tasks.try_join_next().is_some() {}
+            let next = chain.slot_at((self.now)()).0.max(slot.0).saturating_add(1);
+            slot = Slot(next);
+            self.sleep_until(chain.start(slot)).await;
+        }
+    }
+
+    /// Asks until the node answers; a client that starts before its node waits.
+    async fn learn_chain(&self) -> crate::judge::ChainConfig {
+        loop {
+            match self.api.chain().await {
+                Ok(chain) => return chain,
+                Err(failure) => self.failed(&failure),
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+}
