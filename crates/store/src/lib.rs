@@ -12,6 +12,7 @@ use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use trireme_core::{
@@ -25,6 +26,10 @@ mod entry;
 const SCHEMA: u8 = 1;
 /// Memory that sled may use for pages; the node keeps its own copies of what is in use.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How often, and how long apart, sled is asked to open its files.
+const OPEN_ATTEMPTS: u32 = 200;
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
 
 const SCHEMA_KEY: &[u8] = b"schema";
 const CLUSTER_KEY: &[u8] = b"cluster";
@@ -41,8 +46,10 @@ pub struct Owner {
 
 /// A store in a folder. Only one process can have it open.
 pub struct SledStore {
+    // Dropped in this order: the lock is free only when sled is closed.
     db: sled::Db,
     path: PathBuf,
+    _lock: Option<fs::File>,
 }
 
 impl SledStore {
@@ -59,6 +66,7 @@ impl SledStore {
         let store = Self {
             db: open_sled(path)?,
             path: path.to_owned(),
+            _lock: Some(lock),
         };
         store.check_owner(owner)?;
         Ok(store)
@@ -90,6 +98,7 @@ impl SledStore {
         let store = Self {
             db: open_sled(&draft)?,
             path: draft.clone(),
+            _lock: None,
         };
         let put = |key: &[u8], value: Vec<u8>| (Table::Meta, key.to_vec(), Some(value));
         let writes = vec![
@@ -180,16 +189,47 @@ impl KeyValue for SledStore {
     }
 }
 
+/// The path with something added to its last part.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The lock that tells whether another process has the store open; the system frees it with the process.
+fn take_lock(path: &Path) -> Result<fs::File, StoreError> {
+    let fail = |reason: String| StoreError::Io {
+        path: path.display().to_string(),
+        reason,
+    };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|e| fail(e.to_string()))?;
+    }
+    let file = fs::File::create(beside(path, ".lock")).map_err(|e| fail(e.to_string()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(fail("another process has it open".to_owned())),
+        Err(fs::TryLockError::Error(e)) => Err(fail(e.to_string())),
+    }
+}
+
 /// sled reports damaged files by an error or by a panic; here both become an error.
+///
+/// A sled that was closed in this process a moment ago may still hold its own lock; that is waited for.
 fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(Some(1_000));
-    let reason = match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => return Ok(db),
-        Ok(Err(e)) => e.to_string(),
-        Err(_) => "its files are damaged".to_owned(),
+    let mut attempts = OPEN_ATTEMPTS;
+    let reason = loop {
+        attempts = attempts.saturating_sub(1);
+        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(sled::Error::Io(_))) if attempts > 0 => std::thread::sleep(OPEN_PAUSE),
+            Ok(Err(e)) => break e.to_string(),
+            Err(_) => break "its files are damaged".to_owned(),
+        }
     };
     Err(StoreError::Io {
         path: path.display().to_string(),

@@ -1,0 +1,174 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+/// Answers with the dependent root that is set, and counts.
+struct Node {
+    asked: AtomicUsize,
+    root: Mutex<Root>,
+    down: Mutex<bool>,
+    heads: broadcast::Sender<HeadEvent>,
+}
+
+impl Node {
+    fn new() -> Arc<Self> {
+        let root = Mutex::new(Root([1; 32]));
+        Arc::new(Self {
+            asked: AtomicUsize::new(0),
+            root,
+            down: Mutex::new(false),
+            heads: broadcast::channel(4).0,
+        })
+    }
+
+    async fn answer<T>(&self) -> Result<Duties<T>, BeaconError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let (root, down) = (*self.root.lock().unwrap(), *self.down.lock().unwrap());
+        tokio::task::yield_now().await;
+        if down {
+            return Err(BeaconError::Unreachable {
+                address: "x".into(),
+                reason: "down".into(),
+            });
+        }
+        Ok(Duties {
+            dependent_root: root,
+            execution_optimistic: false,
+            duties: Vec::new(),
+        })
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.swap(0, Ordering::Relaxed)
+    }
+
+    fn head(&self, slot: u64, previous: u8, current: u8) {
+        let head = HeadEvent {
+            slot: Slot(slot),
+            block: Root([9; 32]),
+            state: Root([9; 32]),
+            epoch_transition: false,
+            previous_duty_dependent_root: Root([previous; 32]),
+            current_duty_dependent_root: Root([current; 32]),
+            execution_optimistic: false,
+        };
+        self.heads.send(head).unwrap();
+    }
+}
+
+fn unused<T>() -> BoxFuture<'static, Result<T, BeaconError>> {
+    Box::pin(async { unreachable!("not asked in these tests") })
+}
+
+impl BeaconNode for Node {
+    fn node_version(&self) -> BoxFuture<'_, Result<String, BeaconError>> {
+        unused()
+    }
+    fn syncing(&self) -> BoxFuture<'_, Result<SyncingStatus, BeaconError>> {
+        unused()
+    }
+    fn validators(&self, _: &str, _: &[PubKey]) -> BoxFuture<'_, Result<Vec<ValidatorInfo>, BeaconError>> {
+        unused()
+    }
+    fn attester_duties(
+        &self,
+        _: Epoch,
+        _: &[ValidatorIndex],
+    ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>> {
+        Box::pin(self.answer())
+    }
+    fn proposer_duties(&self, _: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
+        Box::pin(self.answer())
+    }
+    fn attestation_data(&self, _: Slot, _: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>> {
+        unused()
+    }
+    fn produce_block(&self, _: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
+        unused()
+    }
+    fn submit_attestations(&self, _: Vec<VersionedAttestation>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unused()
+    }
+    fn submit_proposal(&self, _: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unused()
+    }
+    fn prepare_proposers(&self, _: Vec<(ValidatorIndex, [u8; 20])>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unused()
+    }
+    fn block_root(&self, _: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
+        unused()
+    }
+    fn heads(&self) -> broadcast::Receiver<HeadEvent> {
+        self.heads.subscribe()
+    }
+}
+
+const ONE: &[ValidatorIndex] = &[ValidatorIndex(1)];
+
+#[tokio::test]
+async fn many_askers_at_once_make_one_request() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node.clone(), 16);
+    let answers = futures::future::join_all((0..10).map(|_| once.attester_duties(Epoch(3), ONE))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(node.asked(), 1);
+    once.proposer_duties(Epoch(3)).await.unwrap();
+    once.proposer_duties(Epoch(3)).await.unwrap();
+    assert_eq!(node.asked(), 1);
+}
+
+#[tokio::test]
+async fn order_of_the_indices_does_not_matter_but_the_set_does() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node.clone(), 16);
+    let (a, b) = (ValidatorIndex(1), ValidatorIndex(2));
+    once.attester_duties(Epoch(3), &[a, b]).await.unwrap();
+    once.attester_duties(Epoch(3), &[b, a]).await.unwrap();
+    assert_eq!(node.asked(), 1);
+    once.attester_duties(Epoch(3), &[b]).await.unwrap();
+    assert_eq!(node.asked(), 1);
+}
+
+#[tokio::test]
+async fn answer_for_no_validators_and_errors_are_not_kept() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node.clone(), 16);
+    once.attester_duties(Epoch(3), &[]).await.unwrap();
+    once.attester_duties(Epoch(3), &[]).await.unwrap();
+    assert_eq!(node.asked(), 2);
+    *node.down.lock().unwrap() = true;
+    once.attester_duties(Epoch(3), ONE).await.unwrap_err();
+    *node.down.lock().unwrap() = false;
+    once.attester_duties(Epoch(3), ONE).await.unwrap();
+    assert_eq!(node.asked(), 2);
+}
+
+#[tokio::test]
+async fn head_with_another_dependent_root_makes_us_ask_again() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node.clone(), 16);
+    once.attester_duties(Epoch(2), ONE).await.unwrap();
+    once.attester_duties(Epoch(3), ONE).await.unwrap();
+    node.asked();
+    node.head(32, 1, 1);
+    once.attester_duties(Epoch(2), ONE).await.unwrap();
+    once.attester_duties(Epoch(3), ONE).await.unwrap();
+    assert_eq!(node.asked(), 0);
+    node.head(33, 1, 2);
+    once.attester_duties(Epoch(2), ONE).await.unwrap();
+    assert_eq!(node.asked(), 0);
+    *node.root.lock().unwrap() = Root([2; 32]);
+    once.attester_duties(Epoch(3), ONE).await.unwrap();
+    assert_eq!(node.asked(), 1);
+}
+
+#[tokio::test]
+async fn old_epochs_are_forgotten() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node, 16);
+    for epoch in 0..100 {
+        once.attester_duties(Epoch(epoch), ONE).await.unwrap();
+        once.proposer_duties(Epoch(epoch)).await.unwrap();
+    }
+    assert!(once.state().attester.len() <= 3 && once.state().proposer.len() <= 3);
+}
