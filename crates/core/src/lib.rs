@@ -11,6 +11,7 @@ pub mod clock;
 pub mod cluster;
 pub mod compute;
 pub mod cx;
+pub mod data;
 pub mod deadline;
 pub mod definitions;
 pub mod duty;

@@ -23,6 +23,9 @@ mod signing;
 mod spec;
 mod versioned;
 
+/// The SSZ codec, so that users need not name its crates.
+pub use {ssz, ssz_derive, ssz_types};
+
 pub use altair::{
     ContributionAndProof, SignedContributionAndProof, SyncAggregatorSelectionData, SyncCommitteeContribution,
     SyncCommitteeMessage,
