@@ -60,6 +60,7 @@ impl SledStore {
     /// [`StoreError::OtherCluster`] if another cluster or share wrote it, [`StoreError::Corrupt`] if its own records
     /// are missing or damaged, [`StoreError::Io`] for everything else, another process that has it open among them.
     pub fn open(path: &Path, owner: &Owner) -> Result<Self, StoreError> {
+        let lock = take_lock(path)?;
         if !path.exists() {
             Self::create(path, owner)?;
         }
