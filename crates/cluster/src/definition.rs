@@ -75,6 +75,14 @@ pub struct Operator {
     pub config_signature: Vec<u8>,
     /// Wallet's signature over the ENR.
     pub enr_signature: Vec<u8>,
+    /// Which of both the file gives as `null` instead of empty; kept so that the oldest schemas are written as read.
+    pub(crate) nulls: Nulls,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Nulls {
+    config: bool,
+    enr: bool,
 }
 
 /// Where a validator's money goes; addresses as typed.
@@ -234,7 +242,17 @@ impl Operator {
             enr: node.get("enr")?.string()?,
             config_signature: node.get("config_signature")?.bytes(form)?,
             enr_signature: node.get("enr_signature")?.bytes(form)?,
+            nulls: Nulls {
+                config: node.get("config_signature")?.is_absent(),
+                enr: node.get("enr_signature")?.is_absent(),
+            },
         })
+    }
+
+    /// An operator who is known by its record alone.
+    #[must_use]
+    pub fn of_enr(enr: String) -> Self {
+        Self { enr, ..Self::default() }
     }
 }
 
@@ -344,15 +362,21 @@ pub(crate) struct Versioned<T>(pub(crate) (T, Version));
 impl Serialize for Versioned<&Operator> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let (operator, version) = self.0;
-        let form = version.bytes();
+        let text = |bytes: &[u8], null: bool| {
+            let null = null && bytes.is_empty() && version.bytes() == Bytes::Base64;
+            (!null).then(|| text_of(bytes, version.bytes()))
+        };
         let mut m = s.serialize_map(None)?;
         m.serialize_entry("address", &operator.address)?;
         m.serialize_entry("enr", &operator.enr)?;
         if version <= Version::V1_1 {
             m.serialize_entry("nonce", &0)?;
         }
-        m.serialize_entry("config_signature", &text_of(&operator.config_signature, form))?;
-        m.serialize_entry("enr_signature", &text_of(&operator.enr_signature, form))?;
+        m.serialize_entry(
+            "config_signature",
+            &text(&operator.config_signature, operator.nulls.config),
+        )?;
+        m.serialize_entry("enr_signature", &text(&operator.enr_signature, operator.nulls.enr))?;
         m.end()
     }
 }

@@ -24,6 +24,8 @@ pub struct Lock {
     pub lock_hash: Vec<u8>,
     /// secp256k1 signatures of the operators' nodes over the lock hash; from schema v1.7 on.
     pub node_signatures: Vec<Vec<u8>>,
+    /// Whether the file gives the aggregate as `null`, which the oldest schemas may; kept for writing.
+    pub(crate) null_aggregate: bool,
 }
 
 /// One validator of a lock. Bytes as they stand there: lengths and points are checked by verification.
@@ -93,6 +95,7 @@ impl Lock {
                 .each(|v| DistributedValidator::read(v, version))?,
             signature_aggregate: node.get("signature_aggregate")?.bytes(form)?,
             lock_hash: node.get("lock_hash")?.bytes(form)?,
+            null_aggregate: node.get("signature_aggregate")?.is_absent(),
             node_signatures,
             definition,
         })
@@ -174,7 +177,9 @@ impl Serialize for Lock {
         m.serialize_entry("cluster_definition", &self.definition)?;
         let validators: Vec<_> = self.validators.iter().map(|v| Versioned((v, version))).collect();
         m.serialize_entry("distributed_validators", &validators)?;
-        m.serialize_entry("signature_aggregate", &text_of(&self.signature_aggregate, form))?;
+        let null = self.null_aggregate && self.signature_aggregate.is_empty() && form == Bytes::Base64;
+        let aggregate = (!null).then(|| text_of(&self.signature_aggregate, form));
+        m.serialize_entry("signature_aggregate", &aggregate)?;
         m.serialize_entry("lock_hash", &text_of(&self.lock_hash, form))?;
         if version >= Version::V1_7 {
             let texts: Vec<_> = self.node_signatures.iter().map(|s| text_of(s, Bytes::Hex)).collect();

@@ -261,6 +261,7 @@ impl Definition {
             enr,
             config_signature,
             enr_signature,
+            nulls: _,
         } = operator;
         if address.is_empty() && config_signature.is_empty() && enr_signature.is_empty() {
             return Ok(false);

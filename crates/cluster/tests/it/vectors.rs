@@ -245,10 +245,9 @@ fn signed_again(definition: &Definition, pair: &Pair) -> Definition {
         }
     }
     if !again.creator.config_signature.is_empty() {
-        let wallet = pair.creator["private_key"]
-            .as_str()
-            .or_else(|| pair.creator["enr_private_key"].as_str());
-        let wallet = identity(wallet.unwrap_or_else(|| panic!("no creator key in {}", pair.creator)));
+        // The creator's wallet is that of the first operator, unless the file gives its key.
+        let own = pair.creator["private_key"].as_str();
+        let wallet = identity(own.unwrap_or(&pair.nodes[0].enr_private_key));
         let digest = eip712::creator_config_digest(&definition.config_hash, chain_id);
         again.creator.config_signature = wallet.sign_digest(&digest).to_vec();
     }
