@@ -15,6 +15,7 @@ use crate::{
     bellatrix::{ExtraData, Transactions},
     container,
     phase0::{Attestation, AttesterSlashing, Deposit, Eth1Data, ProposerSlashing, SignedVoluntaryExit},
+    primitives::plain_address,
     quoted,
 };
 
@@ -27,6 +28,7 @@ pub struct Withdrawal {
     /// Whose balance.
     pub validator_index: ValidatorIndex,
     /// Who gets it.
+    #[serde(with = "plain_address")]
     pub address: ExecutionAddress,
     /// How much.
     pub amount: Gwei,

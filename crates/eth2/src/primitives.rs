@@ -1,12 +1,17 @@
 //! The small named types of the consensus specification: numbers, roots, keys, signatures, byte strings.
 //!
 //! Guarantees: each has one SSZ form, one hash tree root and one JSON form, that of the beacon API: numbers are quoted
-//! decimals (bare numbers are accepted), bytes are lower-case hex with `0x` (upper-case digits are accepted).
+//! decimals (bare numbers are accepted), bytes are lower-case hex with `0x` (upper-case digits are accepted); addresses
+//! are in EIP-55's mixed case.
 //! Not here: whether bytes are a point of the curve (`tbls` knows).
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write as _},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha3::{Digest as _, Keccak256};
 use ssz::{Decode, DecodeError, Encode};
 use ssz_types::{VariableList, typenum::Unsigned};
 use tree_hash::{Hash256, MerkleHasher, PackedEncoding, TreeHash, TreeHashType};
@@ -273,12 +278,6 @@ macro_rules! bytes_impls {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "0x{}", hex::encode(self.as_slice()))
-            }
-        }
-
         impl Encode for $name {
             fn is_ssz_fixed_len() -> bool {
                 true
@@ -328,6 +327,19 @@ macro_rules! bytes_impls {
         }
     };
 }
+
+/// The usual text of bytes: `0x` and lower-case hex.
+macro_rules! plain_hex {
+    ($($name:ident)*) => {
+        $(impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "0x{}", hex::encode(self.as_slice()))
+            }
+        })*
+    };
+}
+
+plain_hex!(Root ForkVersion Domain BlsPubkey BlsSignature KzgCommitment KzgProof LogsBloom Blob);
 
 macro_rules! bytes {
     ($(#[$doc:meta])* $name:ident, $n:literal) => {
@@ -408,7 +420,8 @@ bytes!(
     96
 );
 bytes!(
-    /// An address on the execution layer.
+    /// An address on the execution layer. Its text carries the checksum of EIP-55 in the case of its letters; reading
+    /// takes any case.
     ExecutionAddress,
     20
 );
@@ -436,6 +449,31 @@ impl Root {
 impl From<Hash256> for Root {
     fn from(hash: Hash256) -> Self {
         Self(hash.0)
+    }
+}
+
+impl fmt::Display for ExecutionAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = hex::encode(self.0);
+        let hash = hex::encode(Keccak256::digest(&digits));
+        f.write_str("0x")?;
+        for (digit, h) in digits.chars().zip(hash.chars()) {
+            f.write_char(if h >= '8' { digit.to_ascii_uppercase() } else { digit })?;
+        }
+        Ok(())
+    }
+}
+
+/// JSON of addresses in withdrawals, which live nodes write without checksum. `#[serde(with = "plain_address")]`.
+pub(crate) mod plain_address {
+    use super::{Deserialize, Deserializer, ExecutionAddress, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(address: &ExecutionAddress, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("0x{}", hex::encode(address.0)))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<ExecutionAddress, D::Error> {
+        ExecutionAddress::deserialize(d)
     }
 }
 
