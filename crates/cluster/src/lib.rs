@@ -11,9 +11,11 @@
 //! Not here: the ceremony that creates keys together, and the network.
 
 pub mod address;
+pub mod create;
 mod definition;
 pub mod deposit;
 pub mod eip712;
+pub mod folder;
 mod hash;
 mod json;
 mod lock;

@@ -1,4 +1,10 @@
 //! Tests of the crate from outside: vectors from other implementations, and clusters of our own making.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod created;
+#[cfg(test)]
+mod folders;
+#[cfg(test)]
 mod vectors;
