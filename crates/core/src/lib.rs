@@ -5,7 +5,10 @@
 //!
 //! Not here: sockets, HTTP, files. Those sit behind the traits of [`ports`].
 
+pub mod aggsigdb;
+pub mod answers;
 pub mod backoff;
+pub mod bcast;
 pub mod board;
 pub mod clock;
 pub mod cluster;
@@ -15,18 +18,25 @@ pub mod data;
 pub mod deadline;
 pub mod definitions;
 pub mod duty;
+pub mod dutydb;
 pub mod entropy;
 pub mod event;
+mod fault;
+pub mod fetcher;
 pub mod gate;
 pub mod ids;
 pub mod journal;
 pub mod life;
 pub mod memory;
 pub mod metrics;
+pub mod parsigdb;
+pub mod parsigex;
 pub mod ports;
 pub mod scheduler;
 pub mod scheme;
+pub mod sigagg;
 pub mod step;
+mod subjects;
 pub mod time;
 pub mod tracker;
 pub mod validatorapi;

@@ -187,7 +187,7 @@ mod tests {
 
     fn cluster() -> (Cluster, BTreeMap<u8, SecretKey>, PubKey) {
         let group = secret(1);
-        let shares: BTreeMap<u8, SecretKey> = split(&group, 3, 4, |out: &mut [u8]| out.fill(7)).unwrap();
+        let shares: BTreeMap<u8, SecretKey> = split(&group, 3, 4, &mut |out| out.fill(7)).unwrap();
         let key = PubKey(group.public_key().to_bytes());
         let publics = shares.values().map(|s| s.public_key().to_bytes()).collect();
         let validator = Validator { key, shares: publics, fee_recipient: [0; 20] };

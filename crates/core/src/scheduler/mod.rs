@@ -5,19 +5,22 @@
 //! Not here: how duties are done. What follows an announcement is decided in `wire`.
 
 mod duties;
+mod metrics;
 mod ticker;
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures::future::BoxFuture;
-use trireme_eth2::{Epoch, Slot};
+use trireme_eth2::{AttesterDuty, Epoch, ProposerDuty, Slot, ValidatorIndex};
 
 pub use self::{
     duties::{DutyTable, NotResolved},
+    metrics::SchedulerMetrics,
     ticker::{SlotTick, SlotTicker},
 };
 use crate::{
@@ -32,11 +35,9 @@ use crate::{
     metrics::DutyLabel,
     ports::{BeaconError, BeaconNode, Clock, Entropy},
     time::SlotTiming,
+    validatorapi::{DutyDefinitions, NoDefinitions},
     validators::ValidatorCache,
 };
-
-mod metrics;
-pub use self::metrics::SchedulerMetrics;
 
 /// Time after the start of its slot at which a duty begins (core.md 9.3).
 #[must_use]
@@ -206,7 +207,7 @@ impl Scheduler {
     async fn try_resolve(&self, epoch: Epoch, from: Slot) -> Result<(), BeaconError> {
         let SchedulerParts { beacon, validators, metrics, cluster, .. } = &self.parts;
         let set = validators.get().await?;
-        let ours: std::collections::BTreeMap<_, _> = set.active(epoch).collect();
+        let ours: BTreeMap<_, _> = set.active(epoch).collect();
         metrics.validators(cluster, &set, ours.len());
         if ours.is_empty() {
             tracing::info!(epoch = epoch.0, "no active validators in the epoch");
@@ -248,10 +249,43 @@ impl Scheduler {
     }
 }
 
+impl DutyDefinitions for Scheduler {
+    fn attesters(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<AttesterDuty>, NoDefinitions>> {
+        Box::pin(async move {
+            let set = self.definitions(Duty::new(slot, DutyType::Attester)).await?.unwrap_or_default();
+            let attester = |definition| match definition {
+                DutyDefinition::Attester(duty) => Some(duty),
+                DutyDefinition::Proposer(_) | DutyDefinition::Sync(_) => None,
+            };
+            Ok(set.0.into_values().filter_map(attester).collect())
+        })
+    }
+
+    fn proposers(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<ProposerDuty>, NoDefinitions>> {
+        Box::pin(async move {
+            let set = self.definitions(Duty::new(slot, DutyType::Proposer)).await?.unwrap_or_default();
+            let proposer = |definition| match definition {
+                DutyDefinition::Proposer(duty) => Some(duty),
+                DutyDefinition::Attester(_) | DutyDefinition::Sync(_) => None,
+            };
+            Ok(set.0.into_values().filter_map(proposer).collect())
+        })
+    }
+}
+
+impl From<NotResolved> for NoDefinitions {
+    fn from(why: NotResolved) -> Self {
+        match why {
+            NotResolved::NotYet(epoch) => Self::NotYet(epoch.0),
+            NotResolved::Trimmed(epoch) => Self::Trimmed(epoch.0),
+        }
+    }
+}
+
 /// The key of one of our validators. A beacon node that names another key for the index is not to be believed.
 fn own_key(
-    ours: &std::collections::BTreeMap<trireme_eth2::ValidatorIndex, PubKey>,
-    index: trireme_eth2::ValidatorIndex,
+    ours: &BTreeMap<ValidatorIndex, PubKey>,
+    index: ValidatorIndex,
     named: [u8; 48],
 ) -> Option<PubKey> {
     match ours.get(&index) {

@@ -1,0 +1,45 @@
+//! Waiting questions between components, each as narrow as its use.
+//!
+//! Guarantees: every wait ends, with the value, with the end of the duty's time, or by being dropped.
+//! Not here: the questions of the validator API (`validatorapi::questions`).
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::{
+    board::Board,
+    data::SignedData,
+    deadline::deadline,
+    duty::Duty,
+    ids::PubKey,
+    ports::Clock,
+    time::SlotTiming,
+    validatorapi::NoAnswer,
+};
+
+/// Waits for aggregated signatures (answered by `AggSigDb`).
+pub trait AwaitAggregated: Send + Sync {
+    /// The validator's aggregate for `duty`, for example its randao reveal.
+    fn aggregated(&self, duty: Duty, validator: PubKey) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>>;
+}
+
+/// Waits for a board's key until the duty's time is over.
+pub(crate) async fn until_deadline<K: Ord + Clone, V>(
+    board: &Board<K, V>,
+    key: K,
+    duty: Duty,
+    clock: &dyn Clock,
+    timing: &SlotTiming,
+) -> Result<Arc<V>, NoAnswer> {
+    let over = async {
+        match deadline(duty, timing) {
+            Some(at) => clock.sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! { biased;
+        value = board.wait(key) => value.map_err(|_| NoAnswer::Expired),
+        () = over => Err(NoAnswer::Expired),
+    }
+}

@@ -1,0 +1,289 @@
+//! What the cluster decided: kept, guarded and handed to whoever waits for it.
+//!
+//! Guarantees: a value is on disk before anybody can see it; for one key there is never a second, different value, not
+//! even after a crash or a clock set back; one flush per decided duty, for all its validators together.
+//! Not here: the decision itself (`consensus`), signatures.
+
+mod guard;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use trireme_eth2::{AttestationData, CommitteeIndex, Slot, ValidatorIndex, VersionedProposal};
+
+pub use self::guard::{Guard, Refused};
+use crate::{
+    answers::until_deadline,
+    board::Board,
+    cx::DutyCx,
+    data::{UnsignedData, UnsignedDataSet},
+    deadline::{Admission, Deadliner},
+    duty::{Duty, DutyType},
+    ids::PubKey,
+    journal::Journal,
+    ports::{Batch, Clock, Durability, Flow, StoreError, Table},
+    step::{ErrorKind, Fault, StepError},
+    time::SlotTiming,
+    validatorapi::{AwaitUnsigned, NoAnswer, PubKeyByAttestation},
+};
+
+/// From decision to visible; more is worth a warning.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// Why a decided set was not stored, or the database could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DutyDbError {
+    /// The rules say no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The duty's time is over.
+    #[error("duty {0} has expired, its decided data are not stored")]
+    Expired(Duty),
+    /// A duty without an end has no decided data.
+    #[error("duty {0} never expires, so nothing can be stored for it")]
+    Exempt(Duty),
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault for DutyDbError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused(_) | Self::Exempt(_) => ErrorKind::Permanent,
+            Self::Expired(_) => ErrorKind::Expired,
+            Self::Store(error) => error.kind(),
+        }
+    }
+}
+
+/// See the module's description.
+pub struct DutyDb {
+    journal: Arc<Journal>,
+    clock: Arc<dyn Clock>,
+    timing: SlotTiming,
+    deadliner: Deadliner,
+    guard: Mutex<Guard>,
+    attestations: Board<(Slot, CommitteeIndex), AttestationData>,
+    proposals: Board<Slot, VersionedProposal>,
+}
+
+impl DutyDb {
+    /// Reads what the store holds. Values of duties that are over are removed, the others are visible at once.
+    pub async fn open(
+        journal: Arc<Journal>,
+        clock: Arc<dyn Clock>,
+        timing: SlotTiming,
+    ) -> Result<Self, DutyDbError> {
+        let deadliner = Deadliner::new(Arc::clone(&clock), timing);
+        let (guard, attestations, proposals) = Default::default();
+        let db = Self { journal, clock, timing, deadliner, guard, attestations, proposals };
+        let (mut floors, mut duties) = (Vec::new(), BTreeMap::<Duty, UnsignedDataSet>::new());
+        let store = Arc::clone(db.journal.store());
+        read_all(Table::DutyFloor, |each| store.scan(Table::DutyFloor, &[], each), |key, value| {
+            floors.push(read_floor(key, value)?);
+            Ok(())
+        })?;
+        read_all(Table::Duty, |each| store.scan(Table::Duty, &[], each), |key, value| {
+            let (duty, validator) = read_key(key)?;
+            let value = UnsignedData::decode(duty.kind, value).map_err(|e| e.to_string())?;
+            duties.entry(duty).or_default().0.insert(validator, value);
+            Ok(())
+        })?;
+        for (kind, slot) in floors {
+            db.lock().close(kind, slot);
+        }
+        let mut over = Vec::new();
+        for (duty, set) in duties {
+            if db.deadliner.add(duty) == Admission::Scheduled {
+                let validators: Vec<_> = set.0.keys().copied().collect();
+                let mut guard = db.lock();
+                guard.admit(duty, &set)?;
+                guard.durable(duty, &validators);
+                drop(guard);
+                db.show(duty, &set);
+            } else {
+                over.push((duty, set));
+            }
+        }
+        for (duty, set) in over {
+            db.forget(duty, set.0.keys().map(|v| (duty.slot, *v)).collect()).await?;
+        }
+        Ok(db)
+    }
+
+    /// Stores a decided set: check, disk, then everybody may see it. Not drop-safe in one respect: a dropped call may
+    /// leave the set stored and not yet visible; storing it again makes it visible.
+    pub async fn store(self: Arc<Self>, cx: DutyCx, set: Arc<UnsignedDataSet>) -> Result<(), StepError> {
+        let duty = cx.duty;
+        let began = self.clock.now();
+        match self.deadliner.add(duty) {
+            Admission::Scheduled => {}
+            Admission::Expired => return Err(DutyDbError::Expired(duty).into()),
+            Admission::Exempt => return Err(DutyDbError::Exempt(duty).into()),
+        }
+        let open = self.lock().admit(duty, &set).map_err(DutyDbError::from)?;
+        if !open.is_empty() {
+            let values = open.iter().filter_map(|validator| Some((validator, set.0.get(validator)?)));
+            let writes = values.map(|(v, value)| (Table::Duty, key_of(duty, v), Some(value.encode()))).collect();
+            self.journal.commit(Batch { writes }, Durability::Durable).await.map_err(DutyDbError::from)?;
+            self.lock().durable(duty, &open);
+        }
+        self.show(duty, &set);
+        let took = self.clock.now().since(began);
+        if took > SLOW {
+            tracing::warn!(%duty, ?took, "the disk is slow; decided data reached the validator client late");
+        }
+        Ok(())
+    }
+
+    /// Puts admitted, durable values on the boards.
+    fn show(&self, duty: Duty, set: &UnsignedDataSet) {
+        for value in set.0.values() {
+            let shown = match value {
+                UnsignedData::Attestation(att) => {
+                    let (slot, committee) = (att.data.slot, att.duty.committee_index);
+                    let data = Arc::new(att.data);
+                    let exact = self.attestations.publish_if((slot, committee), Arc::clone(&data), |_, _| true);
+                    // From Electra on validator clients ask for committee 0; the guard has compared the checkpoints.
+                    exact.and(self.attestations.publish_if((slot, CommitteeIndex(0)), data, |_, _| true))
+                }
+                UnsignedData::Proposal(block) => {
+                    self.proposals.publish_if(duty.slot, Arc::clone(block), |_, _| true)
+                }
+                // The guard admits no other kinds.
+                UnsignedData::Aggregate(_)
+                | UnsignedData::UnversionedAggregate(_)
+                | UnsignedData::Contribution(_)
+                | UnsignedData::Contributions(_) => Ok(()),
+            };
+            debug_assert!(shown.is_ok(), "the guard admits nothing that differs");
+        }
+    }
+
+    /// Closes duties as they end, for ever.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            let duty = self.deadliner.next().await;
+            let gone = self.lock().close(duty.kind, duty.slot);
+            if duty.kind == DutyType::Attester {
+                self.attestations.expire_if(|(slot, _)| *slot <= duty.slot);
+            } else if duty.kind == DutyType::Proposer {
+                self.proposals.expire_if(|slot| *slot <= duty.slot);
+            }
+            if let Err(error) = self.forget(duty, gone).await {
+                tracing::warn!(%duty, %error, "data of an ended duty stay in the store until the next start");
+            }
+        }
+    }
+
+    /// Raises the floor and removes values, in one batch, so that after a crash either both have happened or neither.
+    async fn forget(&self, duty: Duty, gone: Vec<(Slot, PubKey)>) -> Result<(), StoreError> {
+        self.lock().close(duty.kind, duty.slot);
+        let floor = self.lock().floor(duty.kind).unwrap_or(duty.slot);
+        let mut writes = vec![(Table::DutyFloor, vec![duty.kind.number()], Some(floor.0.to_be_bytes().to_vec()))];
+        let keys = gone.into_iter().map(|(slot, validator)| key_of(Duty::new(slot, duty.kind), &validator));
+        writes.extend(keys.map(|key| (Table::Duty, key, None)));
+        self.journal.commit(Batch { writes }, Durability::Buffered).await
+    }
+
+    /// Waits for the attestation data of a slot and committee.
+    pub async fn await_attestation(
+        &self,
+        slot: Slot,
+        committee: CommitteeIndex,
+    ) -> Result<Arc<AttestationData>, NoAnswer> {
+        let duty = Duty::new(slot, DutyType::Attester);
+        until_deadline(&self.attestations, (slot, committee), duty, self.clock.as_ref(), &self.timing).await
+    }
+
+    /// Waits for the block of a slot.
+    pub async fn await_proposal(&self, slot: Slot) -> Result<Arc<VersionedProposal>, NoAnswer> {
+        let duty = Duty::new(slot, DutyType::Proposer);
+        until_deadline(&self.proposals, slot, duty, self.clock.as_ref(), &self.timing).await
+    }
+
+    /// Stored values and waiting questions; for the leak check of simulations.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().len().saturating_add(self.attestations.len()).saturating_add(self.proposals.len())
+    }
+
+    /// Whether nothing is stored and nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Guard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AwaitUnsigned for DutyDb {
+    fn attestation_data(
+        &self,
+        slot: Slot,
+        committee: CommitteeIndex,
+    ) -> BoxFuture<'_, Result<Arc<AttestationData>, NoAnswer>> {
+        Box::pin(self.await_attestation(slot, committee))
+    }
+
+    fn proposal(&self, slot: Slot) -> BoxFuture<'_, Result<Arc<VersionedProposal>, NoAnswer>> {
+        Box::pin(self.await_proposal(slot))
+    }
+}
+
+impl PubKeyByAttestation for DutyDb {
+    fn pubkey_by_attestation(&self, slot: Slot, committee: CommitteeIndex, index: ValidatorIndex) -> Option<PubKey> {
+        self.lock().validator(slot, committee, index)
+    }
+}
+
+type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Flow;
+
+/// Reads a table; an entry that cannot be read is an error, since what it says might have been signed.
+fn read_all(
+    table: Table,
+    scan: impl FnOnce(Each<'_>) -> Result<(), StoreError>,
+    mut take: impl FnMut(&[u8], &[u8]) -> Result<(), String>,
+) -> Result<(), StoreError> {
+    let mut broken = None;
+    scan(&mut |key, value| match take(key, value) {
+        Ok(()) => Flow::Continue,
+        Err(reason) => {
+            broken = Some(StoreError::Corrupt { table: table.name(), reason });
+            Flow::Stop
+        }
+    })?;
+    broken.map_or(Ok(()), Err)
+}
+
+fn key_of(duty: Duty, validator: &PubKey) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + 8 + 48);
+    key.push(duty.kind.number());
+    key.extend(duty.slot.0.to_be_bytes());
+    key.extend(validator.0);
+    key
+}
+
+fn read_key(key: &[u8]) -> Result<(Duty, PubKey), String> {
+    let shape = || "its key has another shape".to_owned();
+    let (kind, rest) = key.split_first().ok_or_else(shape)?;
+    let (slot, rest) = rest.split_first_chunk::<8>().ok_or_else(shape)?;
+    let validator = <[u8; 48]>::try_from(rest).map_err(|_| shape())?;
+    let kind = DutyType::try_from(i64::from(*kind)).map_err(|e| e.to_string())?;
+    Ok((Duty::new(Slot(u64::from_be_bytes(*slot)), kind), PubKey(validator)))
+}
+
+fn read_floor(key: &[u8], value: &[u8]) -> Result<(DutyType, Slot), String> {
+    let ([kind], Ok(slot)) = (key, <[u8; 8]>::try_from(value)) else {
+        return Err("the floor of a duty type has another shape".to_owned());
+    };
+    let kind = DutyType::try_from(i64::from(*kind)).map_err(|e| e.to_string())?;
+    Ok((kind, Slot(u64::from_be_bytes(slot))))
+}
