@@ -7,7 +7,18 @@
 //!
 //! Not here: the nodes' code (children run the binary), the chain and its rules (`trireme_testutil::judge`).
 
+mod cluster;
 pub mod config;
+mod folder;
+mod harness;
+mod metrics;
+mod node;
 pub mod plan;
+mod ports;
+mod process;
+pub mod summary;
+mod table;
 
 pub use config::{DevnetConfig, DevnetError, NodeAtSlot, Output};
+pub use harness::run;
+pub use summary::{NodeSummary, Summary};

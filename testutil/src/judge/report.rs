@@ -34,7 +34,7 @@ pub struct DutyReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missed {
     /// Its slot.
-    pub slot: Slot,
+    pub slot: u64,
     /// Whose it was, and why it is missed.
     pub reason: String,
 }
@@ -108,7 +108,7 @@ pub fn report(judge: &mut Judge, slots: Range<u64>) -> Report {
                 (None, None) => "nothing arrived".to_owned(),
             };
             report.missed.push(Missed {
-                slot,
+                slot: slot.0,
                 reason: format!("validator {}: {reason}", duty.validator.0),
             });
         }

@@ -15,11 +15,16 @@ pub struct Slashable {
     /// Which rule.
     pub kind: SlashableKind,
     /// Who signed both.
+    #[serde(serialize_with = "as_number")]
     pub validator: ValidatorIndex,
     /// What was signed first.
     pub first: String,
     /// What was signed then.
     pub second: String,
+}
+
+fn as_number<S: serde::Serializer>(validator: &ValidatorIndex, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_u64(validator.0)
 }
 
 /// The rules.

@@ -1,0 +1,154 @@
+//! What a person sees while a run goes on: one row per slot and kind of duty as soon as its time is over.
+
+use std::collections::BTreeMap;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use trireme_eth2::Slot;
+use trireme_testutil::judge::{DutyKind, Server, due, report};
+
+use crate::{
+    config::Output,
+    node::Nodes,
+    plan::{Plan, faulty},
+    summary::{Summary, name},
+};
+
+/// Columns: slot, duty, done, offset, round, partials.
+const HEADER: &str = "  slot  duty        done   sent after   round  partials by node";
+
+/// See the module.
+pub(crate) struct Table {
+    output: Output,
+    bar: ProgressBar,
+    first: Option<u64>,
+    next: BTreeMap<DutyKind, u64>,
+    partials: BTreeMap<DutyKind, BTreeMap<usize, u64>>,
+    nodes: usize,
+}
+
+impl Table {
+    pub(crate) fn new(output: Output, plan: &Plan, slots: u64) -> Self {
+        let bar = if slots == 0 { ProgressBar::no_length() } else { ProgressBar::new(slots) };
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        let table = Self {
+            output,
+            bar,
+            first: None,
+            next: BTreeMap::new(),
+            partials: BTreeMap::new(),
+            nodes: plan.nodes.len(),
+        };
+        let kinds: Vec<&str> = plan.nodes.iter().map(|i| i.name()).collect();
+        table.line(&format!(
+            "{} nodes ({}): f = {}, quorum = {}, threshold = {}",
+            plan.nodes.len(),
+            kinds.join(", "),
+            faulty(plan.nodes.len()),
+            plan.quorum(),
+            plan.threshold
+        ));
+        table
+    }
+
+    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's output")]
+    fn line(&self, text: &str) {
+        // The bar is lifted while a line is written, and drawn again below it.
+        self.bar.suspend(|| match self.output {
+            Output::Text => println!("{text}"),
+            Output::Json => eprintln!("{text}"),
+        });
+    }
+
+    /// A sentence between the rows.
+    pub(crate) fn note(&self, text: &str) {
+        self.line(text);
+    }
+
+    /// While nodes are not ready.
+    pub(crate) fn waiting(&self, slot: u64, waiting: &[(usize, String)]) {
+        let who: Vec<String> = waiting.iter().map(|(n, why)| format!("node{n}: {why}")).collect();
+        self.bar.set_message(format!("slot {slot}, waiting for {}", who.join("; ")));
+        self.bar.tick();
+    }
+
+    /// All are ready.
+    pub(crate) fn announce(&mut self, first: u64, slots: u64) {
+        self.bar.set_message("");
+        self.first = Some(first);
+        self.next = BTreeMap::from([(DutyKind::Proposer, first), (DutyKind::Attester, first)]);
+        let until = if slots == 0 { "until Ctrl-C".to_owned() } else { format!("for {slots} slots") };
+        self.line(&format!("all nodes are ready; counting begins with slot {first}, {until}"));
+        self.line(HEADER);
+    }
+
+    /// Writes the rows of every slot before `until` whose time is over (or of all of them at the end).
+    pub(crate) async fn rows(&mut self, judge: &Server, nodes: &mut Nodes, until: u64, end: bool) {
+        let now = judge.now();
+        let Some(first) = self.first else { return };
+        self.bar.set_position(until.saturating_sub(first));
+        let mut ready = Vec::new();
+        for (kind, next) in &mut self.next {
+            while *next < until && (end || judge.with(|j| due(j, *kind, Slot(*next))) <= now) {
+                ready.push((*next, *kind));
+                *next = next.saturating_add(1);
+            }
+        }
+        if ready.is_empty() {
+            return;
+        }
+        ready.sort_unstable();
+        let scrapes = nodes.scrape().await;
+        for (slot, kind) in ready {
+            let counted = judge.with(|j| report(j, slot..slot.saturating_add(1)));
+            let Some(duty) = counted.duties.get(&kind) else { continue };
+            let round = scrapes.values().filter_map(|s| s.round(name(kind))).max();
+            let offset = if duty.completed > 0 { format!("{} ms", duty.offset_ms.max) } else { "–".to_owned() };
+            let partials = self.new_partials(kind, &scrapes);
+            self.line(&format!(
+                "{slot:>6}  {:<10} {:>5}   {offset:>10}   {:>5}  {partials}",
+                name(kind),
+                format!("{}/{}", duty.completed, duty.expected),
+                round.map_or("–".to_owned(), |r| r.to_string()),
+            ));
+            for missed in &duty.missed {
+                self.line(&format!("        missed: {}", missed.reason));
+            }
+        }
+    }
+
+    /// Partial signatures that the first node that says so has stored since the last row, by sender.
+    fn new_partials(&mut self, kind: DutyKind, scrapes: &BTreeMap<usize, crate::metrics::Scrape>) -> String {
+        let Some(now) = scrapes.values().map(|s| s.partials(name(kind))).find(|p| !p.is_empty()) else {
+            return "–".to_owned();
+        };
+        let before = self.partials.insert(kind, now.clone()).unwrap_or_default();
+        let of = |n: usize| {
+            let count = now.get(&n).copied().unwrap_or_default();
+            // A node that was started again counts from zero.
+            count.checked_sub(before.get(&n).copied().unwrap_or_default()).unwrap_or(count)
+        };
+        (0..self.nodes).map(|n| of(n).to_string()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// No more rows.
+    pub(crate) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// The last words.
+    #[expect(clippy::print_stdout, reason = "this is the command's output")]
+    pub(crate) fn summary(&self, summary: &Summary, judge: &Server) {
+        let unknown = judge.unknown_requests();
+        if !unknown.is_empty() {
+            self.line(&format!("requests that this beacon node does not have: {unknown:?}"));
+        }
+        self.line("");
+        self.line(summary.text().trim_end());
+        if self.output == Output::Json {
+            println!("{}", summary.json());
+        }
+    }
+}
