@@ -1,1 +1,26 @@
-//! trireme-p2p
+//! The network of a cluster: a libp2p host that carries messages between the operators' nodes, and the relay server.
+
+pub mod addr;
+pub mod backoff;
+mod config;
+pub mod frame;
+mod gate;
+mod host;
+pub mod hysteresis;
+pub mod identity;
+mod inbox;
+mod links;
+pub mod metrics;
+mod listen;
+mod net;
+mod peerinfo;
+pub mod protocol;
+mod relays;
+mod streams;
+mod swarm;
+mod table;
+pub mod version;
+
+pub use host::{Host, HostHandle, Services};
+pub use metrics::P2pMetrics;
+pub use config::{About, DV_CLIENT, LookupHeaders, P2pConfig, P2pError, RelayAddr, RelayAddrError};
