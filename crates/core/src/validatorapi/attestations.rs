@@ -9,7 +9,7 @@ use trireme_eth2::{
 
 use super::{Awaited, Refused, Unverified, ValidatorApi};
 use crate::{
-    validatorapi::data::{ParSignedData, ParSignedDataSet, SignedData},
+    data::{ParSignedData, ParSignedDataSet, SignedData},
     definitions::DutyDefinition,
     duty::{Duty, DutyType},
     ids::PubKey,

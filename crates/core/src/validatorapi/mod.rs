@@ -5,7 +5,6 @@
 //! Not here: HTTP, encodings, time limits (`trireme-vapi`).
 
 mod attestations;
-mod data;
 mod duties;
 mod error;
 mod keys;
@@ -27,7 +26,7 @@ use self::keys::Keys;
 use crate::{
     cluster::Cluster,
     compute,
-    validatorapi::data::{ParSignedDataSet},
+    data::ParSignedDataSet,
     duty::Duty,
     event::{CxSource, Event},
     ids::PubKey,

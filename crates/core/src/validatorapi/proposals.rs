@@ -7,7 +7,7 @@ use trireme_eth2::{BlsSignature, DomainType, Root, Slot, VersionedProposal, Vers
 use super::{Awaited, Refused, Unverified, ValidatorApi};
 use crate::{
     compute,
-    validatorapi::data::{ParSignedData, ParSignedDataSet, SignedData, SignedRandao},
+    data::{ParSignedData, ParSignedDataSet, SignedData, SignedRandao},
     duty::{Duty, DutyType},
     ids::PubKey,
     ports::Lane,
@@ -54,7 +54,7 @@ impl ValidatorApi {
         };
         let root = self.chain.signing_root(root, DomainType::BeaconProposer, self.chain.epoch(slot));
         self.verify(Lane::Proposal, &[Unverified { validator, root, signature: block.signature() }]).await?;
-        self.announce(Duty::new(slot, DutyType::Proposer), self.one(validator, SignedData::Proposal(block))).await
+        self.announce(Duty::new(slot, DutyType::Proposer), self.one(validator, SignedData::Proposal(Arc::new(block)))).await
     }
 
     /// The only validator of the cluster that proposes in `slot`.

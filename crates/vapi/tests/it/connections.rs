@@ -1,0 +1,114 @@
+//! The listener over real sockets: slow heads, idle connections, stopping.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use trireme_core::{Duty, DutyType};
+use trireme_eth2::Slot;
+use trireme_vapi::serve;
+
+use crate::fixture::{Bench, PATIENCE, Plan};
+
+struct Served {
+    bench: Bench,
+    address: std::net::SocketAddr,
+    shutdown: CancellationToken,
+}
+
+async fn served() -> Served {
+    let bench = Bench::new(Plan::synthetic(&[]));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let all = serve(listener, std::sync::Arc::clone(&bench.server), bench.life.clone(), shutdown.clone());
+    bench.life.task("test.serve", all);
+    Served { bench, address, shutdown }
+}
+
+/// Reads one answer with a `Content-Length`.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let read = async {
+        loop {
+            let done = std::str::from_utf8(&text).ok().and_then(|t: &str| {
+                let (head, body) = t.split_once("\r\n\r\n")?;
+                let length = head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                (body.len() >= length.unwrap_or(0_usize)).then_some(())
+            });
+            if done.is_some() {
+                break;
+            }
+            let n = stream.read_buf(&mut text).await.unwrap();
+            assert_ne!(n, 0, "closed after {:?}", String::from_utf8_lossy(&text));
+        }
+    };
+    timeout(PATIENCE, read).await.unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+const VERSION: &[u8] = b"GET /eth/v1/node/version HTTP/1.1\r\nHost: x\r\n\r\n";
+
+#[tokio::test]
+async fn a_connection_serves_many_requests_and_each_is_counted_as_a_call() {
+    let s = served().await;
+    let mut stream = TcpStream::connect(s.address).await.unwrap();
+    for _ in 0..3 {
+        stream.write_all(VERSION).await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+    }
+    assert_eq!(s.bench.requests_seen(), 3);
+    s.bench.life.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_ends_the_connection_and_an_idle_one_stays() {
+    let s = served().await;
+    let mut idle = TcpStream::connect(s.address).await.unwrap();
+    idle.write_all(VERSION).await.unwrap();
+    answer(&mut idle).await;
+    let mut silent = TcpStream::connect(s.address).await.unwrap();
+    let mut slow = TcpStream::connect(s.address).await.unwrap();
+    slow.write_all(b"GET /eth/v1/node/version HTTP/1.1\r\nHo").await.unwrap();
+    // Both are cut off by the header time limit; until then these reads wait.
+    for stream in [&mut silent, &mut slow] {
+        let mut rest = Vec::new();
+        let end = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("still open");
+        // Closed or reset, with at most an error answer.
+        assert!(end.is_err() || !String::from_utf8_lossy(&rest).starts_with("HTTP/1.1 200"));
+    }
+    idle.write_all(VERSION).await.unwrap();
+    assert!(answer(&mut idle).await.starts_with("HTTP/1.1 200 OK"));
+    s.bench.life.stop().await;
+}
+
+#[tokio::test]
+async fn while_stopping_waiting_requests_get_503_in_plain_words_and_nothing_new_is_accepted() {
+    let s = served().await;
+    s.bench.know(|k| {
+        k.definitions.insert(Duty::new(Slot(5), DutyType::Attester), Default::default());
+    });
+    let mut waiting = TcpStream::connect(s.address).await.unwrap();
+    waiting
+        .write_all(b"GET /eth/v1/validator/attestation_data?slot=5&committee_index=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let seen = async {
+        while s.bench.requests_seen() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, seen).await.unwrap();
+    s.shutdown.cancel();
+    let text = answer(&mut waiting).await;
+    assert!(text.starts_with("HTTP/1.1 503"), "{text}");
+    assert!(text.ends_with("the node is stopping"), "{text}");
+    assert!(text.to_lowercase().contains("content-type: text/plain"), "{text}");
+    let left = timeout(PATIENCE, s.bench.life.finish(Duration::from_secs(10))).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(TcpStream::connect(s.address).await.is_err());
+}

@@ -1,0 +1,191 @@
+//! A beacon node of a few lines behind a real socket, and the proxy in front of it.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, body::Body, extract::State, response::Response};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use serde_json::json;
+use trireme_core::life::Life;
+use trireme_vapi::Upstream;
+
+use crate::fixture::{Bench, Plan};
+
+/// What the beacon node was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) method: Method,
+    pub(crate) path_and_query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+type Answer = Arc<dyn Fn(&Sent) -> Response + Send + Sync>;
+
+/// A beacon node that answers as told.
+pub(crate) struct FakeBeacon {
+    pub(crate) url: String,
+    sent: Arc<Mutex<Vec<Sent>>>,
+}
+
+impl FakeBeacon {
+    /// Listens on a free port as long as `life` goes on.
+    pub(crate) async fn start(life: &Life, answer: impl Fn(&Sent) -> Response + Send + Sync + 'static) -> Self {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let state: (Answer, Arc<Mutex<Vec<Sent>>>) = (Arc::new(answer), Arc::clone(&sent));
+        let app = Router::new().fallback(serve).with_state(state);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        life.task("test.beacon", async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, sent }
+    }
+
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent.lock().unwrap())
+    }
+}
+
+async fn serve(
+    State((answer, sent)): State<(Answer, Arc<Mutex<Vec<Sent>>>)>,
+    request: Request<Body>,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let one = Sent {
+        method: parts.method,
+        path_and_query: parts.uri.path_and_query().unwrap().to_string(),
+        headers: parts.headers,
+        body: axum::body::to_bytes(body, usize::MAX).await.unwrap(),
+    };
+    let response = answer(&one);
+    sent.lock().unwrap().push(one);
+    response
+}
+
+/// An answer of the fake.
+pub(crate) fn response(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
+    let mut out = Response::builder().status(status);
+    for (name, value) in headers {
+        out = out.header(*name, *value);
+    }
+    out.body(body.into()).unwrap()
+}
+
+/// An address where nobody listens.
+async fn nobody() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn what_is_not_served_here_goes_to_the_beacon_node_and_comes_back_as_it_is() {
+    let life = Life::new();
+    let bn = FakeBeacon::start(&life, |_| {
+        response(206, &[("content-type", "application/json"), ("x-own", "1"), ("set-cookie", "a=b")], "{\"data\": 1}")
+    })
+    .await;
+    let url = bn.url.replace("http://", "http://user:pass@");
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&url));
+    let headers = [("accept", "application/json"), ("connection", "keep-alive, x-hop"), ("x-hop", "1"), ("host", "vc")];
+    let got = bench.ask("POST", "/eth/v1/foo?a=1,2&b=%20", &headers, "body").await;
+    assert_eq!((got.status.as_u16(), &got.body[..]), (206, &b"{\"data\": 1}"[..]));
+    assert_eq!((got.header("x-own"), got.header("set-cookie")), (Some("1"), None));
+    let [sent] = bn.sent().try_into().unwrap();
+    assert_eq!((sent.method, &*sent.path_and_query), (Method::POST, "/eth/v1/foo?a=1,2&b=%20"));
+    assert_eq!(&sent.body[..], b"body");
+    assert_eq!(sent.headers["authorization"], "Basic dXNlcjpwYXNz");
+    assert_eq!(sent.headers["accept"], "application/json");
+    assert_eq!(sent.headers["host"].to_str().unwrap(), bn.url.trim_start_matches("http://"));
+    assert!(!sent.headers.contains_key("x-hop"));
+    let metrics = bench.metrics();
+    for part in [
+        r#"core_validatorapi_request_error_total{endpoint="proxy",status_code="206"}"#,
+        r#"core_validatorapi_proxy_request_latency_seconds_count{path="eth_v1_foo"} 1"#,
+        r#"core_validatorapi_request_latency_seconds_count{endpoint="proxy"} 1"#,
+    ] {
+        // 206 is a success as far as HTTP goes.
+        assert_eq!(metrics.contains(part), !part.contains("206"), "{part}\n{metrics}");
+    }
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_beacon_node_is_an_answer_and_is_counted() {
+    let life = Life::new();
+    let bn = FakeBeacon::start(&life, |_| response(404, &[], "")).await;
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let got = bench.get("/eth/v1/validator/duties/attester/7").await;
+    assert_eq!((got.status, got.body.len()), (StatusCode::NOT_FOUND, 0));
+    assert!(bench.metrics().contains(r#"core_validatorapi_request_error_total{endpoint="proxy",status_code="404"} 1"#));
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn an_unreachable_beacon_node_is_passed_over_and_fallbacks_come_last() {
+    let life = Life::new();
+    let good = FakeBeacon::start(&life, |_| response(200, &[], "good")).await;
+    let spare = FakeBeacon::start(&life, |_| response(200, &[], "spare")).await;
+    let as_upstream = |url: &str| Upstream { url: url.parse().unwrap(), headers: HeaderMap::new() };
+    let mut plan = Plan::synthetic(&[]).upstream(&nobody().await).upstream(&good.url);
+    plan.fallbacks.push(as_upstream(&spare.url));
+    assert_eq!(&Bench::new(plan).get("/x").await.body[..], b"good");
+    assert!(spare.sent().is_empty());
+    let mut plan = Plan::synthetic(&[]).upstream(&nobody().await);
+    plan.fallbacks.push(as_upstream(&spare.url));
+    assert_eq!(&Bench::new(plan).get("/x").await.body[..], b"spare");
+    let secret = nobody().await.replace("http://", "http://user:secret@");
+    let got = Bench::new(Plan::synthetic(&[]).upstream(&secret)).get("/x").await;
+    assert_eq!(got.error(500), "Internal server error");
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn committee_subscriptions_reach_every_beacon_node() {
+    let life = Life::new();
+    let bad = FakeBeacon::start(&life, |_| response(500, &[], "bad")).await;
+    let good = FakeBeacon::start(&life, |_| response(200, &[], "")).await;
+    let third = FakeBeacon::start(&life, |_| response(200, &[], "")).await;
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bad.url).upstream(&good.url).upstream(&third.url));
+    for path in ["/eth/v1/validator/beacon_committee_subscriptions", "/eth/v1/validator/sync_committee_subscriptions"] {
+        assert_eq!(bench.post(path, &[], &json!([])).await.status, StatusCode::OK);
+        for bn in [&bad, &good, &third] {
+            let [sent] = bn.sent().try_into().unwrap();
+            assert_eq!((&*sent.path_and_query, &sent.body[..]), (path, &b"[]"[..]));
+        }
+    }
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn paths_that_are_not_for_validator_clients_never_reach_the_beacon_node() {
+    let life = Life::new();
+    let bn = FakeBeacon::start(&life, |_| response(200, &[], "secret")).await;
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    for path in ["/eth/v2/debug/beacon/states/head", "/eth/v1/keystores", "/eth/v1/d%65bug/fork_choice", "/x/admin/y"] {
+        assert_eq!(bench.get(path).await.error(404), "NotFound");
+    }
+    let got = bench.get("/eth/v1//debug/../node/health?x=1").await;
+    assert_eq!((got.status.as_u16(), got.header("location")), (301, Some("/eth/v1/node/health?x=1")));
+    assert!(bn.sent().is_empty());
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn sync_committee_duties_are_those_of_the_beacon_node_with_our_shares() {
+    let life = Life::new();
+    let group = format!("0x{}", "a1".repeat(48));
+    let answer = json!({ "execution_optimistic": false, "data":
+        [{ "pubkey": group, "validator_index": "5", "validator_sync_committee_indices": ["1", "7"] }] });
+    let bn = FakeBeacon::start(&life, move |sent| match &*sent.path_and_query {
+        "/eth/v1/validator/duties/sync/3" => response(200, &[], answer.to_string()),
+        _ => response(400, &[], json!({ "code": 400, "message": "too far ahead" }).to_string()),
+    })
+    .await;
+    let bench = Bench::new(Plan::synthetic(&[([0xa1; 48], [0xc3; 48])]).upstream(&bn.url));
+    let got = bench.post("/eth/v1/validator/duties/sync/3", &[], &json!([5])).await.json();
+    assert_eq!(got["data"][0]["pubkey"], json!(format!("0x{}", "c3".repeat(48))));
+    assert_eq!(got["data"][0]["validator_sync_committee_indices"], json!(["1", "7"]));
+    assert_eq!(&bn.sent()[0].body[..], br#"["5"]"#);
+    let refused = bench.post("/eth/v1/validator/duties/sync/9", &[], &json!(["5"])).await;
+    assert_eq!(refused.error(400), "too far ahead");
+    life.stop().await;
+}
