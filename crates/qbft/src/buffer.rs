@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    message::{Kind, Msg, Process, Round, Signed, Value, Vote},
+    message::{Kind, Msg, Round, Signed, Value, Vote},
     quorum::{Nodes, Senders},
 };
 
@@ -81,7 +81,7 @@ impl<V: Value> Buffer<V> {
     }
 
     #[cfg(test)]
-    pub(crate) fn kept(&self, sender: Process) -> usize {
+    pub(crate) fn kept(&self, sender: crate::message::Process) -> usize {
         self.senders[usize::from(sender.0)].len()
     }
 }
@@ -100,6 +100,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::message::Process;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     struct Word(u8);

@@ -1,0 +1,4 @@
+//! Tests of the public interface of `trireme-qbft`.
+
+#[cfg(test)]
+mod vectors;

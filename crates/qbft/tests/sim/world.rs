@@ -1,0 +1,483 @@
+//! The world of one schedule: processes, network, time. A queue of events ordered by time, then by sequence.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use trireme_qbft::{Draft, Effect, Input, Instance, Kind, Msg, Nodes, Params, Process, Signed, Value, Vote};
+
+use crate::cast::{Heard, Role, Villain, Voice};
+
+/// What is agreed on: process `i` proposes `Word(i)`, villains anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Word(pub(crate) u8);
+
+/// Proof that the source cast the vote. Only this module makes one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seal(());
+
+impl Value for Word {
+    type Seal = Seal;
+}
+
+pub(crate) type M = Msg<Word>;
+pub(crate) type S = Signed<Word>;
+
+/// Milliseconds.
+pub(crate) type Time = u64;
+
+/// A process's own hand: it seals votes of this process only.
+pub(crate) struct Hand(Process);
+
+impl Hand {
+    pub(crate) fn seal(&self, vote: Vote<Word>) -> S {
+        assert_eq!(vote.source, self.0, "nobody can sign for another");
+        Signed { vote, seal: Seal(()) }
+    }
+}
+
+/// After this much calm every honest process must have decided.
+const PATIENCE: Time = 150_000;
+
+/// A schedule with more events than this does not end.
+const MANY_EVENTS: u64 = 300_000;
+
+/// Largest delay once the network is calm.
+const CALM_DELAY: Time = 40;
+
+enum Event {
+    Start,
+    Propose,
+    Deliver(M),
+    Timer {
+        round: trireme_qbft::Round,
+        generation: u64,
+    },
+    Tick,
+}
+
+struct Entry {
+    at: Time,
+    seq: u64,
+    to: u8,
+    event: Event,
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.seq).cmp(&(other.at, other.seq))
+    }
+}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Entry {}
+
+struct Actor {
+    instance: Instance<Word>,
+    villain: Option<Box<dyn Villain>>,
+    /// Votes seen, for villains to misuse.
+    library: Vec<S>,
+    known: BTreeSet<Vote<Word>>,
+    generation: u64,
+    crashed: bool,
+    /// Events after which it crashes, and whether it comes back abstaining.
+    crash: Option<(u64, bool)>,
+    handled: u64,
+    decided: Option<Word>,
+    must_decide: bool,
+}
+
+/// What the network does until it calms down.
+struct Weather {
+    calm_at: Time,
+    loss: f64,
+    delay: Time,
+    /// Until then, processes in different groups do not hear each other.
+    split_until: Time,
+    group: u16,
+}
+
+pub(crate) struct World {
+    nodes: Nodes,
+    params: Params,
+    rng: ChaCha8Rng,
+    now: Time,
+    seq: u64,
+    queue: BinaryHeap<Reverse<Entry>>,
+    actors: Vec<Actor>,
+    weather: Weather,
+    proposed: BTreeSet<Word>,
+    trace: Option<Vec<String>>,
+}
+
+/// What a schedule came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) decided: BTreeMap<u8, Word>,
+    pub(crate) events: u64,
+}
+
+/// Runs the schedule of `seed`. On failure it is run again for its trace.
+pub(crate) fn check(seed: u64, count: u8, roles: &dyn Fn(&mut ChaCha8Rng) -> Vec<Role>) -> Outcome {
+    match World::new(seed, count, roles, false).run() {
+        Ok(outcome) => outcome,
+        Err((reason, _)) => {
+            let trace = World::new(seed, count, roles, true)
+                .run()
+                .err()
+                .map(|(_, t)| t)
+                .unwrap_or_default();
+            let last = trace.len().saturating_sub(400);
+            panic!("{}\nseed {seed}, {count} processes: {reason}", trace[last..].join("\n"));
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, count: u8, roles: &dyn Fn(&mut ChaCha8Rng) -> Vec<Role>, traced: bool) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let nodes = Nodes::new(count).unwrap();
+        let params = Params {
+            nodes,
+            leader_offset: rng.random_range(0..1000),
+            compare: false,
+            abstain: false,
+        };
+        let stormy = rng.random_bool(0.7);
+        let calm_at = if stormy { rng.random_range(1..8_000) } else { 0 };
+        let weather = Weather {
+            calm_at,
+            loss: if rng.random_bool(0.5) {
+                rng.random_range(0.0..0.5)
+            } else {
+                0.0
+            },
+            delay: *[50, 400, 1_500, 4_000].get(rng.random_range(0..4_usize)).unwrap(),
+            split_until: if rng.random_bool(0.3) {
+                rng.random_range(0..=calm_at)
+            } else {
+                0
+            },
+            group: rng.random(),
+        };
+        let roles = roles(&mut rng);
+        assert_eq!(roles.len(), usize::from(count));
+        let mut world = Self {
+            nodes,
+            params,
+            now: 0,
+            seq: 0,
+            queue: BinaryHeap::new(),
+            actors: Vec::new(),
+            weather,
+            proposed: BTreeSet::new(),
+            trace: traced.then(Vec::new),
+            rng,
+        };
+        for (me, role) in (0..count).zip(roles) {
+            world.add(me, role);
+        }
+        world
+    }
+
+    fn add(&mut self, me: u8, role: Role) {
+        let late = self.rng.random_bool(0.3);
+        let start = if late { self.rng.random_range(0..2_000) } else { 0 };
+        let value = self.rng.random_range(0..1_500_u64);
+        let (mut villain, mut crash, mut must_decide) = (None, None, true);
+        match role {
+            Role::Honest => {}
+            Role::Villain(v) => (villain, must_decide) = (Some(v), false),
+            Role::Crashes { after, returns } => (crash, must_decide) = (Some((after, returns)), false),
+        }
+        if villain.is_some() {
+            for tick in 0..24 {
+                let jitter = self.rng.random_range(0..400);
+                self.push(tick * 400 + jitter, me, Event::Tick);
+            }
+        }
+        self.actors.push(Actor {
+            instance: Instance::new(self.params, Process(me)),
+            villain,
+            library: Vec::new(),
+            known: BTreeSet::new(),
+            generation: 0,
+            crashed: false,
+            crash,
+            handled: 0,
+            decided: None,
+            must_decide,
+        });
+        self.push(start, me, Event::Start);
+        self.push(start.max(value), me, Event::Propose);
+    }
+
+    fn push(&mut self, at: Time, to: u8, event: Event) {
+        self.seq += 1;
+        self.queue.push(Reverse(Entry {
+            at,
+            seq: self.seq,
+            to,
+            event,
+        }));
+    }
+
+    pub(crate) fn run(mut self) -> Result<Outcome, (String, Vec<String>)> {
+        let end = self.weather.calm_at + PATIENCE;
+        let mut events = 0;
+        let mut waiting = self.actors.iter().filter(|a| a.must_decide).count();
+        let mut failed = None;
+        while let Some(Reverse(Entry { at, to, event, .. })) = self.queue.pop() {
+            self.now = at;
+            if at > end {
+                break;
+            }
+            events += 1;
+            if events > MANY_EVENTS {
+                break;
+            }
+            let before = self.actors[usize::from(to)].decided;
+            self.handle(to, event);
+            let actor = &self.actors[usize::from(to)];
+            if before.is_none() && actor.decided.is_some() {
+                if let Err(reason) = self.judge(to) {
+                    failed = Some(reason);
+                    break;
+                }
+                waiting -= usize::from(self.actors[usize::from(to)].must_decide);
+                if waiting == 0 {
+                    break;
+                }
+            }
+        }
+        let trace = self.trace.take().unwrap_or_default();
+        if let Some(reason) = failed {
+            return Err((reason, trace));
+        }
+        if waiting > 0 {
+            let late = (0_u8..)
+                .zip(&self.actors)
+                .filter(|(_, a)| a.must_decide && a.decided.is_none());
+            return Err((
+                format!("no decision at {:?}", late.map(|(i, _)| i).collect::<Vec<_>>()),
+                trace,
+            ));
+        }
+        let decided = (0_u8..).zip(&self.actors).filter(|(_, a)| a.villain.is_none());
+        Ok(Outcome {
+            decided: decided.filter_map(|(i, a)| Some((i, a.decided?))).collect(),
+            events,
+        })
+    }
+
+    /// Agreement and validity of the decision that `who` has just made.
+    fn judge(&self, who: u8) -> Result<(), String> {
+        let value = self.actors[usize::from(who)].decided.unwrap();
+        if self.actors[usize::from(who)].villain.is_some() {
+            return Ok(());
+        }
+        for (other, actor) in (0_u8..).zip(&self.actors).filter(|(_, a)| a.villain.is_none()) {
+            if actor.decided.is_some_and(|d| d != value) {
+                return Err(format!(
+                    "process {who} decided {value:?}, process {other} {:?}",
+                    actor.decided
+                ));
+            }
+        }
+        if self.proposed.contains(&value) {
+            Ok(())
+        } else {
+            Err(format!("nobody proposed {value:?}"))
+        }
+    }
+
+    fn handle(&mut self, to: u8, event: Event) {
+        let actor = &mut self.actors[usize::from(to)];
+        if actor.crashed {
+            return;
+        }
+        actor.handled += 1;
+        if let Some((after, returns)) = actor.crash
+            && actor.handled > after
+        {
+            actor.crash = None;
+            actor.generation += 1;
+            actor.crashed = !returns;
+            self.note(|| format!("{to} crashes, returns: {returns}"));
+            if returns {
+                let params = Params {
+                    abstain: true,
+                    ..self.params
+                };
+                self.actors[usize::from(to)].instance = Instance::new(params, Process(to));
+                self.push(self.now + 1, to, Event::Start);
+            }
+            return;
+        }
+        match event {
+            Event::Start => self.step(to, Input::Start),
+            Event::Propose => {
+                self.proposed.insert(Word(to));
+                self.step(to, Input::Propose(Word(to)));
+            }
+            Event::Deliver(msg) => {
+                self.learn(to, &msg);
+                self.misbehave(to, &Heard::Message(&msg));
+                self.step(to, Input::Message(msg));
+            }
+            Event::Timer { round, generation } => {
+                if actor.generation == generation {
+                    self.step(to, Input::Timeout { round });
+                }
+            }
+            Event::Tick => self.misbehave(to, &Heard::Tick),
+        }
+    }
+
+    fn step(&mut self, me: u8, input: Input<Word>) {
+        // A process hands its own messages back to itself before anything else happens.
+        let mut inputs = std::collections::VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            self.note(|| format!("{me} <- {}", describe(&input)));
+            let effects = self.actors[usize::from(me)].instance.step(input);
+            for effect in effects {
+                match effect {
+                    Effect::Broadcast(draft) => {
+                        let msg = draft.clone().sealed(Seal(()));
+                        self.learn(me, &msg);
+                        self.speak(me, &draft, &msg);
+                        inputs.push_back(Input::Message(msg));
+                    }
+                    Effect::SetTimer { round } => {
+                        let actor = &mut self.actors[usize::from(me)];
+                        actor.generation += 1;
+                        let generation = actor.generation;
+                        let at = self.now + 750 + 250 * round.0.min(1_000);
+                        self.push(at, me, Event::Timer { round, generation });
+                    }
+                    Effect::StopTimer => self.actors[usize::from(me)].generation += 1,
+                    Effect::Decide { value, round, commits } => {
+                        let actor = &mut self.actors[usize::from(me)];
+                        assert!(actor.decided.is_none() || actor.crash.is_none(), "decided twice");
+                        assert!(commits.len() >= self.nodes.quorum());
+                        assert!(commits.iter().all(|s| {
+                            (s.vote.kind, s.vote.value, s.vote.round) == (Kind::Commit, Some(value), round)
+                        }));
+                        actor.decided = actor.decided.or(Some(value));
+                        self.note(|| format!("{me} DECIDES {value:?} in round {round}"));
+                    }
+                    Effect::Compare { .. } => unreachable!("comparison is off"),
+                    Effect::Note(note) => self.note(|| format!("{me} .. {note:?}")),
+                }
+            }
+        }
+    }
+
+    /// An honest process says what its instance says; a villain whatever it likes.
+    fn speak(&mut self, me: u8, draft: &Draft<Word>, msg: &M) {
+        if self.actors[usize::from(me)].villain.is_some() {
+            self.misbehave(me, &Heard::Draft(draft));
+        } else {
+            for to in self.nodes.all().filter(|p| p.0 != me) {
+                self.send(me, to.0, msg.clone(), 0);
+            }
+        }
+    }
+
+    fn misbehave(&mut self, me: u8, heard: &Heard<'_>) {
+        let actor = &mut self.actors[usize::from(me)];
+        let Some(mut villain) = actor.villain.take() else {
+            return;
+        };
+        let mut voice = Voice {
+            me: Process(me),
+            params: self.params,
+            round: actor.instance.round(),
+            hand: Hand(Process(me)),
+            rng: &mut self.rng,
+            library: &actor.library,
+            outbox: Vec::new(),
+        };
+        villain.react(&mut voice, heard);
+        let outbox = std::mem::take(&mut voice.outbox);
+        self.actors[usize::from(me)].villain = Some(villain);
+        for (to, msg, hold) in outbox {
+            if msg.signed.vote.source.0 == me
+                && msg.signed.vote.kind == Kind::PrePrepare
+                && let Some(value) = msg.signed.vote.value
+            {
+                self.proposed.insert(value);
+            }
+            self.send(me, to.0, msg, hold);
+        }
+    }
+
+    fn send(&mut self, from: u8, to: u8, msg: M, hold: Time) {
+        let weather = &self.weather;
+        let side = |p: u8| weather.group >> (p & 15) & 1;
+        let calm = self.now >= weather.calm_at;
+        let lost =
+            !calm && (self.rng.random_bool(weather.loss) || self.now < weather.split_until && side(from) != side(to));
+        if lost {
+            return;
+        }
+        let limit = if calm { CALM_DELAY } else { weather.delay };
+        let at = self.now + hold + self.rng.random_range(1..=limit);
+        self.push(at, to, Event::Deliver(msg));
+    }
+
+    fn learn(&mut self, me: u8, msg: &M) {
+        let actor = &mut self.actors[usize::from(me)];
+        if actor.villain.is_none() {
+            return;
+        }
+        for signed in std::iter::once(&msg.signed).chain(msg.justification.iter()) {
+            if actor.known.insert(signed.vote) {
+                actor.library.push(signed.clone());
+            }
+        }
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>6} {}", self.now, line()));
+        }
+    }
+}
+
+fn describe(input: &Input<Word>) -> String {
+    match input {
+        Input::Message(m) => {
+            let v = &m.signed.vote;
+            let lock = v
+                .prepared_round
+                .map(|r| format!(" lock {:?}@{r}", v.prepared_value))
+                .unwrap_or_default();
+            let shown: Vec<String> = m
+                .justification
+                .iter()
+                .map(|s| format!("{}/{}@{}:{:?}", s.vote.kind, s.vote.source, s.vote.round, s.vote.value))
+                .collect();
+            format!(
+                "{} of {} in round {}: {:?}{lock} {}",
+                v.kind,
+                v.source,
+                v.round,
+                v.value,
+                shown.join(" ")
+            )
+        }
+        Input::Start | Input::Propose(_) | Input::Timeout { .. } | Input::Compared { .. } => format!("{input:?}"),
+    }
+}
