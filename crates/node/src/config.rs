@@ -51,7 +51,9 @@ impl NodeConfig {
     /// The default of [`NodeConfig::data_dir`]: a folder `trireme` beside the identity key.
     #[must_use]
     pub fn data_dir_beside(private_key_file: &std::path::Path) -> PathBuf {
-        private_key_file.parent().map_or_else(|| PathBuf::from("trireme"), |dir| dir.join("trireme"))
+        private_key_file
+            .parent()
+            .map_or_else(|| PathBuf::from("trireme"), |dir| dir.join("trireme"))
     }
 }
 
@@ -89,7 +91,10 @@ impl fmt::Debug for BeaconConfig {
             .field("fallbacks", &self.fallbacks.len())
             .field("timeout", &self.timeout)
             .field("submit_timeout", &self.submit_timeout)
-            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field(
+                "headers",
+                &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            )
             .finish()
     }
 }

@@ -51,7 +51,9 @@ pub enum NodeError {
         holder: String,
     },
     /// The lock file with a timestamp says that this key ran a short time ago.
-    #[error("private key lock file {path} was written {age:?} ago by `{command}` for cluster {cluster}; wait {wait:?} and start again")]
+    #[error(
+        "private key lock file {path} was written {age:?} ago by `{command}` for cluster {cluster}; wait {wait:?} and start again"
+    )]
     KeyRecentlyUsed {
         /// The lock file.
         path: PathBuf,
@@ -65,7 +67,9 @@ pub enum NodeError {
         wait: Duration,
     },
     /// A listener cannot be had.
-    #[error("{flag} {address} cannot be listened on: {reason}; choose another address or stop the program that uses it")]
+    #[error(
+        "{flag} {address} cannot be listened on: {reason}; choose another address or stop the program that uses it"
+    )]
     Listen {
         /// The flag that sets it.
         flag: &'static str,

@@ -2,10 +2,14 @@
 //!
 //! Begin reading at `run`: the statements there are the start order.
 
+mod cluster;
 mod config;
+mod early;
 mod error;
+mod files;
+mod keylock;
+mod listen;
+mod ready;
 
-pub use config::{
-    BeaconConfig, CustomNetwork, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig, Version,
-};
+pub use config::{BeaconConfig, CustomNetwork, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig, Version};
 pub use error::NodeError;

@@ -1,0 +1,305 @@
+use std::io::Read as _;
+
+use base64::Engine as _;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+use trireme_core::{
+    PubKey,
+    clock::SystemClock,
+    ports::{BeaconError, BeaconNode, ProduceBlock},
+    time::{SlotTiming, UnixTime},
+};
+use trireme_eth2::{BlsSignature, Epoch, Root, SingleAttestation, Slot, ValidatorIndex, VersionedSignedProposal};
+
+use super::{Replay, client};
+
+/// One exchange of a node with a beacon node.
+#[derive(Debug, Deserialize)]
+struct Exchange {
+    #[serde(default)]
+    seq: u64,
+    method: String,
+    path: String,
+    #[serde(default)]
+    query: Option<String>,
+    template: String,
+    #[serde(default)]
+    req_headers: serde_json::Map<String, Value>,
+    req_body: Option<String>,
+    req_body_enc: Option<String>,
+    #[serde(default)]
+    req_truncated: bool,
+    #[serde(default)]
+    status: u16,
+    #[serde(default)]
+    resp_headers: serde_json::Map<String, Value>,
+    resp_body: Option<String>,
+    resp_body_enc: Option<String>,
+    #[serde(default)]
+    resp_truncated: bool,
+    #[serde(default)]
+    client_gone: bool,
+    event: Option<String>,
+}
+
+fn decoded(body: Option<&String>, encoding: Option<&String>) -> Vec<u8> {
+    let body = body.map(String::as_str).unwrap_or_default();
+    match encoding.map(String::as_str) {
+        Some("base64") => base64::engine::general_purpose::STANDARD.decode(body).unwrap(),
+        _ => body.as_bytes().to_vec(),
+    }
+}
+
+fn header<'a>(headers: &'a serde_json::Map<String, Value>, name: &str) -> Option<&'a str> {
+    headers
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case(name))
+        .and_then(|(_, v)| v.as_str())
+}
+
+impl Exchange {
+    fn answer(&self) -> Vec<u8> {
+        let raw = decoded(self.resp_body.as_ref(), self.resp_body_enc.as_ref());
+        if header(&self.resp_headers, "content-encoding") != Some("gzip") || raw.is_empty() {
+            return raw;
+        }
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(raw.as_slice())
+            .read_to_end(&mut plain)
+            .unwrap();
+        plain
+    }
+
+    fn query(&self, name: &str) -> Option<String> {
+        let query = self.query.as_deref().unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes())
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.into_owned())
+    }
+
+    fn last(&self) -> u64 {
+        self.path.rsplit('/').next().unwrap().parse().unwrap()
+    }
+}
+
+fn bytes<const N: usize>(text: &str) -> [u8; N] {
+    hex::decode(text.trim_start_matches("0x")).unwrap().try_into().unwrap()
+}
+
+/// Whether the answer of the recorded beacon node means the same to our client.
+async fn read_answer(server: &Replay, e: &Exchange) -> Option<Result<(), BeaconError>> {
+    let client = client(server);
+    let request = decoded(e.req_body.as_ref(), e.req_body_enc.as_ref());
+    Some(match (e.method.as_str(), e.template.as_str()) {
+        ("GET", "/eth/v1/node/syncing") => client.syncing().await.map(drop),
+        ("GET", "/eth/v1/node/version") => client.node_version().await.map(drop),
+        ("POST", "/eth/v1/beacon/states/{x}/validators") => {
+            let ids: Value = serde_json::from_slice(&request).unwrap();
+            let keys: Vec<PubKey> = ids["ids"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|id| PubKey(bytes(id.as_str().unwrap())))
+                .collect();
+            client
+                .validators("head", &keys)
+                .await
+                .map(|found| assert!(!found.is_empty() && found.len() <= keys.len()))
+        }
+        ("POST", "/eth/v1/validator/duties/attester/{x}") => {
+            let indices: Vec<ValidatorIndex> = serde_json::from_slice(&request).unwrap();
+            client
+                .attester_duties(Epoch(e.last()), &indices)
+                .await
+                .map(|d| assert!(!d.duties.is_empty()))
+        }
+        ("GET", "/eth/v1/validator/duties/proposer/{x}") => client
+            .proposer_duties(Epoch(e.last()))
+            .await
+            .map(|d| assert!(!d.duties.is_empty())),
+        ("GET", "/eth/v1/validator/attestation_data") => {
+            let number = |name| e.query(name).unwrap().parse().unwrap();
+            client
+                .attestation_data(Slot(number("slot")), number("committee_index"))
+                .await
+                .map(drop)
+        }
+        ("GET", "/eth/v3/validator/blocks/{x}") => {
+            let ask = ProduceBlock {
+                slot: Slot(e.last()),
+                randao_reveal: BlsSignature(bytes(&e.query("randao_reveal").unwrap())),
+                graffiti: Root(bytes(&e.query("graffiti").unwrap())),
+                builder_boost_factor: e.query("builder_boost_factor").unwrap().parse().unwrap(),
+            };
+            client.produce_block(ask.clone()).await.map(|got| {
+                assert_eq!(got.proposal.slot(), ask.slot);
+                assert_eq!(got.proposal.randao_reveal(), ask.randao_reveal);
+            })
+        }
+        ("GET", "/eth/v1/beacon/blocks/{x}/root" | "/eth/v1/beacon/blocks/head/root") => {
+            client.block_root(Slot(1)).await.map(|root| assert!(root.is_some()))
+        }
+        ("POST", "/eth/v1/validator/prepare_beacon_proposer") => client.prepare_proposers(Vec::new()).await,
+        ("POST", "/eth/v2/beacon/pool/attestations") => {
+            let votes: Vec<SingleAttestation> = serde_json::from_slice(&request).unwrap();
+            assert!(!votes.is_empty());
+            client.submit_attestations(Vec::new()).await
+        }
+        ("POST", "/eth/v2/beacon/blocks") => {
+            let fork = header(&e.req_headers, "eth-consensus-version")
+                .unwrap()
+                .parse()
+                .unwrap();
+            let block = VersionedSignedProposal::decode_ssz(fork, false, &request).unwrap();
+            assert_eq!(block.to_ssz(), request);
+            client.submit_proposal(std::sync::Arc::new(block)).await
+        }
+        _ => return None,
+    })
+}
+
+/// Answers of calls that this client does not make yet still have to be the JSON or SSZ that they say they are.
+fn read_raw(e: &Exchange, body: &[u8]) {
+    let kind = header(&e.resp_headers, "content-type").unwrap_or_default();
+    if kind.starts_with("application/json") && !body.is_empty() {
+        let value: Value = serde_json::from_slice(body).unwrap();
+        assert!(value.get("data").is_some() || value.get("message").is_some(), "{value}");
+    }
+}
+
+async fn replay(exchanges: &[Exchange]) {
+    let server = Replay::start().await;
+    let mut called = 0;
+    for e in exchanges {
+        let artefact = e.client_gone || e.status == 502;
+        if e.resp_truncated || e.req_truncated || artefact || e.event.is_some() {
+            continue;
+        }
+        let body = e.answer();
+        read_raw(e, &body);
+        let answered: Vec<(&str, &str)> = e
+            .resp_headers
+            .iter()
+            .filter(|(n, _)| {
+                let n = n.to_ascii_lowercase();
+                n == "content-type" || n.starts_with("eth-")
+            })
+            .filter_map(|(n, v)| Some((n.as_str(), v.as_str()?)))
+            .collect();
+        server.plan(e.status, &answered, body.clone());
+        if e.template == "/eth/v1/beacon/genesis" {
+            let spec = exchanges.iter().find(|x| x.template == "/eth/v1/config/spec").unwrap();
+            server.json(&String::from_utf8(spec.answer()).unwrap());
+            client(&server).chain().await.unwrap();
+            called += 1;
+        } else if let Some(result) = read_answer(&server, e).await {
+            called += 1;
+            match result {
+                Ok(()) => assert!(e.status < 300, "exchange {} was taken for a success", e.seq),
+                Err(BeaconError::Status { status, message, .. }) => {
+                    let theirs: Value = serde_json::from_slice(&body).unwrap();
+                    assert_eq!(status, e.status);
+                    assert_eq!(message, theirs["message"].as_str().unwrap().trim());
+                }
+                Err(other) => panic!("exchange {} ({} {}): {other}", e.seq, e.method, e.path),
+            }
+        }
+        // Calls that send nothing, or that we do not make, leave their answer behind.
+        server.forget();
+    }
+    assert!(called > 0);
+}
+
+/// Feeds a recorded event stream to the client and counts the heads.
+async fn replay_events(e: &Exchange) {
+    let server = Replay::start().await;
+    let body = e.answer();
+    let expected = String::from_utf8_lossy(&body).matches("event: head\n").count()
+        + String::from_utf8_lossy(&body).matches("event: head\r\n").count()
+        + String::from_utf8_lossy(&body).matches("event:head\n").count();
+    server.plan(200, &[("content-type", "text/event-stream")], body);
+    let client = client(&server);
+    let mut heads = client.heads();
+    let timing = SlotTiming {
+        genesis: UnixTime::from_secs(1),
+        slot_duration: std::time::Duration::from_secs(6),
+        slots_per_epoch: 8,
+    };
+    // The last event of a cut stream may be cut itself.
+    let expected = u64::try_from(expected)
+        .unwrap()
+        .saturating_sub(u64::from(e.resp_truncated));
+    let read = async {
+        let mut read = 0;
+        while read < expected {
+            match heads.recv().await {
+                Ok(_) => read += 1,
+                Err(RecvError::Lagged(missed)) => read += missed,
+                Err(RecvError::Closed) => panic!("the client is still there"),
+            }
+        }
+    };
+    tokio::select! { biased;
+        () = read => {}
+        () = client.follow_heads(&SystemClock, timing) => {}
+    }
+}
+
+#[test]
+fn recorded_bn_session() {
+    trireme_vectors::each("validatorapi", "recorded-bn-session", |e| {
+        let exchanges: Vec<Exchange> = e.lines();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(replay(&exchanges));
+        for stream in exchanges.iter().filter(|e| e.event.is_some() && e.resp_body.is_some()) {
+            runtime.block_on(replay_events(stream));
+        }
+    });
+}
+
+#[test]
+fn beaconmock_static() {
+    trireme_vectors::each("validatorapi", "beaconmock-static", |e| {
+        let answers: serde_json::Map<String, Value> = e.parse();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let server = Replay::start().await;
+            server.json(&answers["/eth/v1/beacon/genesis"].to_string());
+            server.json(&answers["/eth/v1/config/spec"].to_string());
+            let chain = client(&server).chain().await.unwrap();
+            let spec = &answers["/eth/v1/config/spec"]["data"];
+            assert_eq!(chain.slots_per_epoch.to_string(), spec["SLOTS_PER_EPOCH"]);
+            assert_eq!((chain.slot_duration_ms / 1000).to_string(), spec["SECONDS_PER_SLOT"]);
+            for fork in trireme_eth2::Fork::ALL.into_iter().skip(1) {
+                let key = format!("{}_FORK_VERSION", fork.name().to_ascii_uppercase());
+                if let Some(version) = spec.get(&key) {
+                    assert_eq!(chain.forks.version_of(fork).unwrap().to_string(), *version);
+                }
+            }
+            // The schedule of the list is that of the configuration, as far as both go.
+            let list = &answers["/eth/v1/config/fork_schedule"]["data"];
+            let list: Vec<trireme_eth2::ForkInfo> = serde_json::from_value(list.clone()).unwrap();
+            let listed = trireme_eth2::ForkSchedule::from_list(&list).unwrap();
+            for scheduled in listed.iter() {
+                let same = chain.forks.iter().find(|f| f.version == scheduled.version).unwrap();
+                assert_eq!(same.epoch, scheduled.epoch);
+            }
+            server.json(&answers["/eth/v1/node/version"].to_string());
+            let version = client(&server).node_version().await.unwrap();
+            assert_eq!(answers["/eth/v1/node/version"]["data"]["version"], version);
+            for (path, answer) in &answers {
+                assert!(
+                    answer.get("data").is_some() || answer.get("message").is_some(),
+                    "{path}"
+                );
+            }
+        });
+    });
+}
