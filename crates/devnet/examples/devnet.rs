@@ -25,6 +25,9 @@ async fn main() {
     }
     match trireme_devnet::run(c).await {
         Ok(s) => std::process::exit(s.exit_code().into()),
-        Err(e) => { eprintln!("error: {e}"); std::process::exit(1) }
+        Err(e) => {
+            eprintln!("error: {e}");
+            std::process::exit(1)
+        }
     }
 }

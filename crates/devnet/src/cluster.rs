@@ -28,10 +28,12 @@ impl Binaries {
             Some(path) => path.clone(),
             None => std::env::current_exe().map_err(DevnetError::io("finding our own binary"))?,
         };
-        let absolute = |path: &PathBuf| {
-            std::path::absolute(path).map_err(DevnetError::io(format!("finding {}", path.display())))
-        };
-        Ok(Self { ours: absolute(&ours)?, charon: config.charon.as_ref().map(absolute).transpose()? })
+        let absolute =
+            |path: &PathBuf| std::path::absolute(path).map_err(DevnetError::io(format!("finding {}", path.display())));
+        Ok(Self {
+            ours: absolute(&ours)?,
+            charon: config.charon.as_ref().map(absolute).transpose()?,
+        })
     }
 
     fn path(&self, which: Implementation) -> PathBuf {
@@ -47,7 +49,11 @@ impl Binaries {
         let Ok(Ok(output)) = tokio::time::timeout(std::time::Duration::from_secs(10), asked).await else {
             return String::new();
         };
-        String::from_utf8_lossy(&output.stdout).split_ascii_whitespace().next().unwrap_or_default().to_owned()
+        String::from_utf8_lossy(&output.stdout)
+            .split_ascii_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -65,11 +71,18 @@ impl Layout {
         let mut free = ports::free(nodes.saturating_mul(3).saturating_add(2))?.into_iter();
         let mut next = || free.next().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let relay = [next(), next()];
-        Ok(Self { folder: folder.to_owned(), relay, nodes: (0..nodes).map(|_| [next(), next(), next()]).collect() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            relay,
+            nodes: (0..nodes).map(|_| [next(), next(), next()]).collect(),
+        })
     }
 
     fn addresses(&self, node: usize) -> [SocketAddr; 3] {
-        self.nodes.get(node).copied().unwrap_or([SocketAddr::from(([127, 0, 0, 1], 0)); 3])
+        self.nodes
+            .get(node)
+            .copied()
+            .unwrap_or([SocketAddr::from(([127, 0, 0, 1], 0)); 3])
     }
 
     /// A node's validator API.
@@ -129,7 +142,11 @@ impl Layout {
     /// The relay: ours, unless every node is the Go implementation.
     pub(crate) fn relay(&self, plan: &Plan, binaries: &Binaries) -> Program {
         let ours = plan.nodes.contains(&Implementation::Trireme);
-        let which = if ours { Implementation::Trireme } else { Implementation::Charon };
+        let which = if ours {
+            Implementation::Trireme
+        } else {
+            Implementation::Charon
+        };
         let [http, tcp] = self.relay;
         let args = [
             "relay".to_owned(),
@@ -142,7 +159,13 @@ impl Layout {
             "--log-color=disable".to_owned(),
         ];
         let binary = binaries.path(which);
-        Program { name: "relay".to_owned(), binary, args: args.into(), folder: self.folder.clone(), log: self.log("relay") }
+        Program {
+            name: "relay".to_owned(),
+            binary,
+            args: args.into(),
+            folder: self.folder.clone(),
+            log: self.log("relay"),
+        }
     }
 
     /// Node `node`, with the cluster folder `cluster`.
@@ -166,6 +189,12 @@ impl Layout {
         ];
         let name = format!("node{node}");
         let log = self.log(&name);
-        Program { name, binary: binaries.path(which), args: args.into(), folder, log }
+        Program {
+            name,
+            binary: binaries.path(which),
+            args: args.into(),
+            folder,
+            log,
+        }
     }
 }

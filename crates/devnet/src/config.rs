@@ -97,7 +97,9 @@ impl FromStr for NodeAtSlot {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let parts = s.split_once('@').and_then(|(n, at)| Some((n.parse().ok()?, at.parse().ok()?)));
+        let parts = s
+            .split_once('@')
+            .and_then(|(n, at)| Some((n.parse().ok()?, at.parse().ok()?)));
         let (node, slot) = parts.ok_or_else(|| format!("{s:?} is not NODE@SLOT, as in 2@6 for node2 in slot 6"))?;
         Ok(Self { node, slot })
     }

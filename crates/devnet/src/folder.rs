@@ -31,7 +31,10 @@ pub(crate) struct Folder {
 }
 
 fn wrong(path: &Path, reason: impl ToString) -> DevnetError {
-    DevnetError::Cluster { path: path.to_owned(), reason: reason.to_string() }
+    DevnetError::Cluster {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 impl Folder {
@@ -66,7 +69,10 @@ impl Folder {
         files.sort();
         if files.len() != self.validators.len() {
             let (have, want) = (files.len(), self.validators.len());
-            return Err(wrong(&folder, format!("{have} keystores for the lock's {want} validators")));
+            return Err(wrong(
+                &folder,
+                format!("{have} keystores for the lock's {want} validators"),
+            ));
         }
         open_all(&files)
     }
@@ -77,11 +83,15 @@ fn open_all(files: &[PathBuf]) -> Result<Vec<SecretKey>, DevnetError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let chunk = files.len().div_ceil(cores).max(1);
     std::thread::scope(|scope| {
-        let parts: Vec<_> = files.chunks(chunk).map(|part| scope.spawn(|| part.iter().map(|f| open(f)).collect())).collect();
+        let parts: Vec<_> = files
+            .chunks(chunk)
+            .map(|part| scope.spawn(|| part.iter().map(|f| open(f)).collect()))
+            .collect();
         let mut keys = Vec::with_capacity(files.len());
         for part in parts {
-            let opened: Result<Vec<SecretKey>, DevnetError> =
-                part.join().map_err(|_| wrong(Path::new("validator_keys"), "a keystore could not be opened"))?;
+            let opened: Result<Vec<SecretKey>, DevnetError> = part
+                .join()
+                .map_err(|_| wrong(Path::new("validator_keys"), "a keystore could not be opened"))?;
             keys.extend(opened?);
         }
         Ok(keys)
@@ -102,7 +112,11 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), DevnetError> {
     for node in 0.. {
         let source = from.join(format!("node{node}"));
         if !source.is_dir() {
-            return if node == 0 { Err(wrong(from, "it has no folder node0")) } else { Ok(()) };
+            return if node == 0 {
+                Err(wrong(from, "it has no folder node0"))
+            } else {
+                Ok(())
+            };
         }
         copy_folder(&source, &to.join(format!("node{node}")))?;
     }

@@ -11,7 +11,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use trireme_eth2::{Fork, Slot};
 use trireme_testutil::{
-    judge::{ChainConfig, Judge, Server, due, report, wall_clock, DutyKind},
+    judge::{ChainConfig, DutyKind, Judge, Server, due, report, wall_clock},
     vc::{ValidatorClient, VcConfig},
 };
 
@@ -60,7 +60,10 @@ struct Stop {
 impl Stop {
     fn new() -> Result<Self, DevnetError> {
         let catch = |kind| signal(kind).map_err(DevnetError::io("catching signals"));
-        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+        })
     }
 
     async fn requested(&mut self) {
@@ -83,12 +86,17 @@ impl RunFolder {
     fn new(config: &DevnetConfig) -> Result<Self, DevnetError> {
         let Some(dir) = &config.dir else {
             let dir = tempfile::Builder::new().prefix("trireme-devnet-").tempdir();
-            return dir.map(Self::Temporary).map_err(DevnetError::io("making a temporary folder"));
+            return dir
+                .map(Self::Temporary)
+                .map_err(DevnetError::io("making a temporary folder"));
         };
         let dir = std::path::absolute(dir).map_err(DevnetError::io(format!("finding {}", dir.display())))?;
         let in_use = dir.read_dir().is_ok_and(|mut items| items.next().is_some());
         if in_use {
-            return Err(DevnetError::Config(format!("--dir {} is not empty; each run needs its own", dir.display())));
+            return Err(DevnetError::Config(format!(
+                "--dir {} is not empty; each run needs its own",
+                dir.display()
+            )));
         }
         Ok(Self::Kept(dir))
     }
@@ -112,7 +120,10 @@ struct Devnet {
 
 impl Devnet {
     async fn prepare(config: &DevnetConfig) -> Result<(Self, RunFolder), DevnetError> {
-        let fork: Fork = config.fork.parse().map_err(|e| DevnetError::Config(format!("--fork: {e}")))?;
+        let fork: Fork = config
+            .fork
+            .parse()
+            .map_err(|e| DevnetError::Config(format!("--fork: {e}")))?;
         if config.cluster.is_none() {
             // Before anything is made: sizes and plan.
             let threshold = config.threshold.unwrap_or_else(|| crate::plan::quorum(config.nodes));
@@ -126,7 +137,11 @@ impl Devnet {
         let target = path.join("cluster");
         match &config.cluster {
             Some(given) => folder::copy(given, &target)?,
-            None => Layout::new(path, 0)?.create_cluster(config, &binaries, &watchdog, &target).await?,
+            None => {
+                Layout::new(path, 0)?
+                    .create_cluster(config, &binaries, &watchdog, &target)
+                    .await?
+            }
         }
         let cluster = Folder::read(&target)?;
         let plan = Plan::new(config, cluster.nodes, cluster.threshold)?;
@@ -136,16 +151,37 @@ impl Devnet {
         let judge = start_judge(config, fork, &cluster).await?;
         let layout = Layout::new(path, cluster.nodes)?;
         let relay = layout.relay(&plan, &binaries).start(&watchdog)?;
-        let mut nodes = Nodes::new(layout.clone(), plan.clone(), binaries, watchdog, cluster.path.clone(), judge.url());
+        let mut nodes = Nodes::new(
+            layout.clone(),
+            plan.clone(),
+            binaries,
+            watchdog,
+            cluster.path.clone(),
+            judge.url(),
+        );
         nodes.wait_for_relay().await?;
         nodes.learn_versions().await;
         nodes.start_all()?;
         let client = |(n, keys)| {
             let (url, now) = (layout.validator_api(n), wall_clock());
-            ValidatorClient::start(VcConfig { url, keys, now, keep: false })
+            ValidatorClient::start(VcConfig {
+                url,
+                keys,
+                now,
+                keep: false,
+            })
         };
         let clients = keys.into_iter().enumerate().map(client).collect();
-        Ok((Self { plan, judge, nodes, _clients: clients, _relay: relay }, run_folder))
+        Ok((
+            Self {
+                plan,
+                judge,
+                nodes,
+                _clients: clients,
+                _relay: relay,
+            },
+            run_folder,
+        ))
     }
 
     fn now(&self) -> Duration {
@@ -183,8 +219,15 @@ impl Devnet {
                 return Ok(epoch.saturating_add(1).saturating_mul(config.slots_per_epoch));
             }
             if slot >= last {
-                let nodes = waiting.iter().map(|(n, why)| format!("node{n}: {why}")).collect::<Vec<_>>().join("; ");
-                return Err(DevnetError::NotReady { epochs: PATIENCE_EPOCHS, nodes });
+                let nodes = waiting
+                    .iter()
+                    .map(|(n, why)| format!("node{n}: {why}"))
+                    .collect::<Vec<_>>()
+                    .join("; ");
+                return Err(DevnetError::NotReady {
+                    epochs: PATIENCE_EPOCHS,
+                    nodes,
+                });
             }
             self.nodes.check_alive()?;
             table.waiting(slot, &waiting);
@@ -211,7 +254,9 @@ impl Devnet {
 
         let mut slot = first;
         while go_on && (config.slots == 0 || slot < first.saturating_add(config.slots)) {
-            go_on = self.one_slot(config, slot.saturating_sub(first), slot, stop, &mut table).await?;
+            go_on = self
+                .one_slot(config, slot.saturating_sub(first), slot, stop, &mut table)
+                .await?;
             if go_on {
                 slot = slot.saturating_add(1);
             }
@@ -245,7 +290,11 @@ impl Devnet {
         table: &mut Table,
     ) -> Result<bool, DevnetError> {
         let of_slot = |action| {
-            let steps = self.plan.steps.iter().filter(move |s| s.slot == counted && s.action == action);
+            let steps = self
+                .plan
+                .steps
+                .iter()
+                .filter(move |s| s.slot == counted && s.action == action);
             steps.map(|s| s.node).collect::<Vec<_>>()
         };
         let (restarts, kills) = (of_slot(Action::Restart), of_slot(Action::Kill));
@@ -255,7 +304,10 @@ impl Devnet {
         }
         table.rows(&self.judge, &mut self.nodes, slot, false).await;
         let three_quarters = Duration::from_secs(config.slot_seconds).saturating_mul(3) / 4;
-        if !self.wait_until(self.start_of(slot).saturating_add(three_quarters), stop).await {
+        if !self
+            .wait_until(self.start_of(slot).saturating_add(three_quarters), stop)
+            .await
+        {
             return Ok(false);
         }
         for node in kills {
@@ -278,7 +330,9 @@ async fn start_judge(config: &DevnetConfig, fork: Fork, cluster: &Folder) -> Res
     chain.seconds_per_slot = config.slot_seconds;
     chain.slots_per_epoch = config.slots_per_epoch;
     chain.deposit_chain_id = chain_id;
-    Server::start(Judge::new(chain), now).await.map_err(|e| DevnetError::Config(e.to_string()))
+    Server::start(Judge::new(chain), now)
+        .await
+        .map_err(|e| DevnetError::Config(e.to_string()))
 }
 
 /// The fork versions of the network with this genesis version, phase0 to fulu, and its chain id.

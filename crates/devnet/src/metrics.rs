@@ -19,26 +19,48 @@ pub(crate) struct Scrape(Vec<Sample>);
 impl Scrape {
     /// Reads the text format; lines that are not samples are skipped.
     pub(crate) fn read(text: &str) -> Self {
-        Self(text.lines().filter(|l| !l.starts_with('#')).filter_map(sample).collect())
+        Self(
+            text.lines()
+                .filter(|l| !l.starts_with('#'))
+                .filter_map(sample)
+                .collect(),
+        )
     }
 
     /// The round in which the newest duty of this kind was decided.
     pub(crate) fn round(&self, duty: &str) -> Option<u64> {
-        let found = self.0.iter().filter(|s| s.name == "core_consensus_decided_rounds").filter(|s| s.has("duty", duty));
+        let found = self
+            .0
+            .iter()
+            .filter(|s| s.name == "core_consensus_decided_rounds")
+            .filter(|s| s.has("duty", duty));
         found.map(|s| whole(s.value)).max()
     }
 
     /// Partial signatures of this kind stored so far, by the position of their sender.
     pub(crate) fn partials(&self, duty: &str) -> BTreeMap<usize, u64> {
-        let found = self.0.iter().filter(|s| s.name == "core_parsigdb_store_count").filter(|s| s.has("duty", duty));
-        found.filter_map(|s| Some((s.labels.get("peer_idx")?.parse().ok()?, whole(s.value)))).collect()
+        let found = self
+            .0
+            .iter()
+            .filter(|s| s.name == "core_parsigdb_store_count")
+            .filter(|s| s.has("duty", duty));
+        found
+            .filter_map(|s| Some((s.labels.get("peer_idx")?.parse().ok()?, whole(s.value))))
+            .collect()
     }
 
     /// Duties of this kind that ended at each step, as the node's tracker counts them.
     pub(crate) fn failed_steps(&self, duty: &str) -> BTreeMap<String, u64> {
         let found = self.0.iter().filter(|s| s.name == "core_tracker_failed_duties_total");
         let found = found.filter(|s| s.has("duty", duty));
-        found.filter_map(|s| Some((s.labels.get("step").or_else(|| s.labels.get("reason"))?.clone(), whole(s.value)))).collect()
+        found
+            .filter_map(|s| {
+                Some((
+                    s.labels.get("step").or_else(|| s.labels.get("reason"))?.clone(),
+                    whole(s.value),
+                ))
+            })
+            .collect()
     }
 }
 
@@ -61,7 +83,11 @@ fn sample(line: &str) -> Option<Sample> {
         Some((name, rest)) => (name, labels(rest.trim_end().strip_suffix('}')?)?),
         None => (head, BTreeMap::new()),
     };
-    Some(Sample { name: name.trim().to_owned(), labels, value })
+    Some(Sample {
+        name: name.trim().to_owned(),
+        labels,
+        value,
+    })
 }
 
 /// `a="b",c="d"`, with backslash escapes in the values.
@@ -109,7 +135,14 @@ broken{duty="x 1
     #[test]
     fn rounds_and_partials_are_read_by_duty() {
         let scrape = Scrape::read(TEXT);
-        assert_eq!((scrape.round("attester"), scrape.round("proposer"), scrape.round("randao")), (Some(2), Some(1), None));
+        assert_eq!(
+            (
+                scrape.round("attester"),
+                scrape.round("proposer"),
+                scrape.round("randao")
+            ),
+            (Some(2), Some(1), None)
+        );
         assert_eq!(scrape.partials("attester"), BTreeMap::from([(0, 17), (3, 16)]));
         assert_eq!(scrape.partials("proposer"), BTreeMap::new());
         assert_eq!(scrape.0.len(), 6);

@@ -77,25 +77,53 @@ impl Nodes {
         let nodes = plan.nodes.iter().enumerate().map(node).collect();
         // Installed already by the validator clients' side, if that came first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(PROBE).no_proxy().build().unwrap_or_default();
-        Self { layout, plan, binaries, watchdog, client, nodes, versions: BTreeMap::new() }
+        let client = reqwest::Client::builder()
+            .timeout(PROBE)
+            .no_proxy()
+            .build()
+            .unwrap_or_default();
+        Self {
+            layout,
+            plan,
+            binaries,
+            watchdog,
+            client,
+            nodes,
+            versions: BTreeMap::new(),
+        }
     }
 
     /// Nodes learn the relay's record at their start; an early start costs them a retry.
     pub(crate) async fn wait_for_relay(&self) -> Result<(), DevnetError> {
         for _ in 0..100 {
-            if self.client.get(self.layout.relay_url()).send().await.is_ok_and(|a| a.status().is_success()) {
+            if self
+                .client
+                .get(self.layout.relay_url())
+                .send()
+                .await
+                .is_ok_and(|a| a.status().is_success())
+            {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let log = self.layout.folder.join("logs/relay.log");
         let reason = format!("no answer at {} within 10 s: {}", self.layout.relay_url(), tail(&log));
-        Err(DevnetError::Child { what: "relay".to_owned(), reason, log })
+        Err(DevnetError::Child {
+            what: "relay".to_owned(),
+            reason,
+            log,
+        })
     }
 
     pub(crate) async fn learn_versions(&mut self) {
-        for which in self.plan.nodes.iter().copied().collect::<std::collections::BTreeSet<_>>() {
+        for which in self
+            .plan
+            .nodes
+            .iter()
+            .copied()
+            .collect::<std::collections::BTreeSet<_>>()
+        {
             let version = self.binaries.version(which).await;
             self.versions.insert(which, version);
         }
@@ -138,7 +166,11 @@ impl Nodes {
         for node in &mut self.nodes {
             if let Some(status) = node.child.as_mut().and_then(Child::ended) {
                 let (what, log) = (node.program.name.clone(), node.program.log.clone());
-                return Err(DevnetError::Child { what, reason: format!("it ended with {status}: {}", tail(&log)), log });
+                return Err(DevnetError::Child {
+                    what,
+                    reason: format!("it ended with {status}: {}", tail(&log)),
+                    log,
+                });
             }
         }
         Ok(())
@@ -151,24 +183,41 @@ impl Nodes {
     /// The nodes that do not answer `/readyz` with 200, with what they say.
     pub(crate) async fn not_ready(&self) -> Vec<(usize, String)> {
         let ask = |n: usize| async move {
-            let answer = self.client.get(format!("{}/readyz", self.layout.monitoring(n))).send().await;
+            let answer = self
+                .client
+                .get(format!("{}/readyz", self.layout.monitoring(n)))
+                .send()
+                .await;
             match answer {
                 Ok(answer) if answer.status().as_u16() == 200 => None,
                 Ok(answer) => Some((n, answer.text().await.unwrap_or_default().trim().to_owned())),
                 Err(_) => Some((n, "no answer yet".to_owned())),
             }
         };
-        futures::future::join_all((0..self.nodes.len()).map(ask)).await.into_iter().flatten().collect()
+        futures::future::join_all((0..self.nodes.len()).map(ask))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// What the running nodes say on `/metrics`.
     pub(crate) async fn scrape(&self) -> BTreeMap<usize, Scrape> {
         let ask = |n: usize| async move {
-            let answer = self.client.get(format!("{}/metrics", self.layout.monitoring(n))).send().await.ok()?;
+            let answer = self
+                .client
+                .get(format!("{}/metrics", self.layout.monitoring(n)))
+                .send()
+                .await
+                .ok()?;
             Some((n, Scrape::read(&answer.text().await.ok()?)))
         };
         let running = (0..self.nodes.len()).filter(|n| self.is_running(*n));
-        futures::future::join_all(running.map(ask)).await.into_iter().flatten().collect()
+        futures::future::join_all(running.map(ask))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     pub(crate) fn sample(&mut self) {
@@ -194,7 +243,11 @@ impl Nodes {
             let steps: Vec<String> = scrapes
                 .iter()
                 .filter(|(n, _)| self.plan.nodes.get(**n) == Some(&Implementation::Trireme))
-                .flat_map(|(n, s)| s.failed_steps(name(*kind)).into_iter().map(move |(step, count)| (n, step, count)))
+                .flat_map(|(n, s)| {
+                    s.failed_steps(name(*kind))
+                        .into_iter()
+                        .map(move |(step, count)| (n, step, count))
+                })
                 .filter(|(_, _, count)| *count > 0)
                 .map(|(n, step, count)| format!("node{n} {step} ({count})"))
                 .collect();

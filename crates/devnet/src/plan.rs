@@ -82,16 +82,23 @@ impl Plan {
     pub fn new(config: &DevnetConfig, nodes: usize, threshold: usize) -> Result<Self, DevnetError> {
         let refuse = |why: String| Err(DevnetError::Config(why));
         if !(3..=13).contains(&nodes) {
-            return refuse(format!("a cluster of {nodes} nodes is not possible here; choose --nodes from 3 to 13"));
+            return refuse(format!(
+                "a cluster of {nodes} nodes is not possible here; choose --nodes from 3 to 13"
+            ));
         }
         if !(1..=nodes).contains(&threshold) {
-            return refuse(format!("threshold {threshold} is not between 1 and the number of nodes, {nodes}"));
+            return refuse(format!(
+                "threshold {threshold} is not between 1 and the number of nodes, {nodes}"
+            ));
         }
         if config.slot_seconds == 0 || config.slots_per_epoch == 0 {
             return refuse("--slot-duration is at least one second, and an epoch has at least one slot".to_owned());
         }
         if config.charon_nodes > nodes {
-            return refuse(format!("--charon-nodes {} is more than the {nodes} nodes", config.charon_nodes));
+            return refuse(format!(
+                "--charon-nodes {} is more than the {nodes} nodes",
+                config.charon_nodes
+            ));
         }
         if config.charon_nodes > 0 && config.charon.is_none() {
             return refuse("--charon-nodes needs --charon with the path of that binary".to_owned());
@@ -107,9 +114,20 @@ impl Plan {
             warnings.push("--charon without --charon-nodes starts no node of that binary".to_owned());
         }
         let ours = nodes.saturating_sub(config.charon_nodes);
-        let kinds = (0..nodes).map(|n| if n < ours { Implementation::Trireme } else { Implementation::Charon });
+        let kinds = (0..nodes).map(|n| {
+            if n < ours {
+                Implementation::Trireme
+            } else {
+                Implementation::Charon
+            }
+        });
         let steps = steps(config, nodes, threshold)?;
-        Ok(Self { nodes: kinds.collect(), threshold, steps, warnings })
+        Ok(Self {
+            nodes: kinds.collect(),
+            threshold,
+            steps,
+            warnings,
+        })
     }
 
     /// Votes that decide in this cluster.
@@ -120,7 +138,13 @@ impl Plan {
 }
 
 fn steps(config: &DevnetConfig, nodes: usize, threshold: usize) -> Result<Vec<Step>, DevnetError> {
-    let step = |action| move |at: &NodeAtSlot| Step { slot: at.slot, action, node: at.node };
+    let step = |action| {
+        move |at: &NodeAtSlot| Step {
+            slot: at.slot,
+            action,
+            node: at.node,
+        }
+    };
     let kills = config.kills.iter().map(step(Action::Kill));
     let mut steps: Vec<Step> = kills.chain(config.restarts.iter().map(step(Action::Restart))).collect();
     steps.sort_unstable();
@@ -130,10 +154,16 @@ fn steps(config: &DevnetConfig, nodes: usize, threshold: usize) -> Result<Vec<St
     let mut down = BTreeSet::new();
     for Step { slot, action, node } in &steps {
         if *node >= nodes {
-            return refuse(format!("there is no node {node}; the nodes are 0 to {}", nodes.saturating_sub(1)));
+            return refuse(format!(
+                "there is no node {node}; the nodes are 0 to {}",
+                nodes.saturating_sub(1)
+            ));
         }
         if config.slots > 0 && *slot >= config.slots {
-            return refuse(format!("slot {slot} of {node}@{slot} is not among the {} counted ones", config.slots));
+            return refuse(format!(
+                "slot {slot} of {node}@{slot} is not among the {} counted ones",
+                config.slots
+            ));
         }
         match action {
             Action::Kill if !down.insert(*node) => {
@@ -161,7 +191,12 @@ mod tests {
 
     fn config(kills: &[&str], restarts: &[&str]) -> DevnetConfig {
         let parse = |list: &[&str]| list.iter().map(|s| s.parse().unwrap()).collect();
-        DevnetConfig { slots: 32, kills: parse(kills), restarts: parse(restarts), ..DevnetConfig::default() }
+        DevnetConfig {
+            slots: 32,
+            kills: parse(kills),
+            restarts: parse(restarts),
+            ..DevnetConfig::default()
+        }
     }
 
     fn refusal(config: &DevnetConfig, nodes: usize) -> String {
@@ -171,22 +206,20 @@ mod tests {
     #[test]
     fn quorum_and_faulty_nodes_follow_the_number_of_nodes() {
         let of = |n| (quorum(n), faulty(n));
-        assert_eq!([of(3), of(4), of(5), of(6), of(7), of(10), of(13)], [
-            (2, 0),
-            (3, 1),
-            (4, 1),
-            (4, 1),
-            (5, 2),
-            (7, 3),
-            (9, 4)
-        ]);
+        assert_eq!(
+            [of(3), of(4), of(5), of(6), of(7), of(10), of(13)],
+            [(2, 0), (3, 1), (4, 1), (4, 1), (5, 2), (7, 3), (9, 4)]
+        );
     }
 
     #[test]
     fn steps_are_in_the_order_of_time_with_restarts_first() {
         let plan = Plan::new(&config(&["2@6", "1@14"], &["2@14"]), 4, 3).unwrap();
         let seen: Vec<_> = plan.steps.iter().map(|s| (s.slot, s.action, s.node)).collect();
-        assert_eq!(seen, [(6, Action::Kill, 2), (14, Action::Restart, 2), (14, Action::Kill, 1)]);
+        assert_eq!(
+            seen,
+            [(6, Action::Kill, 2), (14, Action::Restart, 2), (14, Action::Kill, 1)]
+        );
     }
 
     #[test]
@@ -218,16 +251,35 @@ mod tests {
 
     #[test]
     fn another_threshold_than_two_thirds_is_warned_about() {
-        assert_eq!(Plan::new(&config(&[], &[]), 4, 3).unwrap().warnings, Vec::<String>::new());
+        assert_eq!(
+            Plan::new(&config(&[], &[]), 4, 3).unwrap().warnings,
+            Vec::<String>::new()
+        );
         assert!(Plan::new(&config(&[], &[]), 4, 4).unwrap().warnings[0].contains("threshold 4"));
     }
 
     #[test]
     fn the_last_nodes_run_the_other_binary() {
-        let with = DevnetConfig { charon: Some("charon".into()), charon_nodes: 1, ..config(&[], &[]) };
+        let with = DevnetConfig {
+            charon: Some("charon".into()),
+            charon_nodes: 1,
+            ..config(&[], &[])
+        };
         let plan = Plan::new(&with, 3, 2).unwrap();
-        assert_eq!(plan.nodes, [Implementation::Trireme, Implementation::Trireme, Implementation::Charon]);
-        assert!(refusal(&DevnetConfig { charon_nodes: 1, ..config(&[], &[]) }, 4).contains("--charon"));
+        assert_eq!(
+            plan.nodes,
+            [Implementation::Trireme, Implementation::Trireme, Implementation::Charon]
+        );
+        assert!(
+            refusal(
+                &DevnetConfig {
+                    charon_nodes: 1,
+                    ..config(&[], &[])
+                },
+                4
+            )
+            .contains("--charon")
+        );
     }
 
     #[test]

@@ -49,7 +49,9 @@ impl Watchdog {
             .process_group(0)
             .spawn()
             .map_err(DevnetError::io("starting /bin/sh to watch over the children"))?;
-        Ok(Self { pipe: Arc::new(Mutex::new(child)) })
+        Ok(Self {
+            pipe: Arc::new(Mutex::new(child)),
+        })
     }
 
     fn tell(&self, line: &str) {
@@ -100,7 +102,11 @@ impl Program {
             reason: format!("{} cannot be started: {reason}", self.binary.display()),
             log: self.log.clone(),
         };
-        let log = File::options().create(true).append(true).open(&self.log).map_err(failed)?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .map_err(failed)?;
         let both = log.try_clone().map_err(failed)?;
         let process = tokio::process::Command::new(&self.binary)
             .args(&self.args)
@@ -114,13 +120,21 @@ impl Program {
             .map_err(failed)?;
         let pid = process.id().unwrap_or_default();
         watchdog.watch(pid);
-        Ok(Child { process, pid, watchdog: watchdog.clone() })
+        Ok(Child {
+            process,
+            pid,
+            watchdog: watchdog.clone(),
+        })
     }
 
     /// Runs it to its end.
     pub(crate) async fn run(&self, watchdog: &Watchdog) -> Result<(), DevnetError> {
         let mut child = self.start(watchdog)?;
-        let status = child.process.wait().await.map_err(DevnetError::io(format!("waiting for {}", self.name)))?;
+        let status = child
+            .process
+            .wait()
+            .await
+            .map_err(DevnetError::io(format!("waiting for {}", self.name)))?;
         if status.success() {
             return Ok(());
         }
@@ -171,7 +185,10 @@ impl Cost {
     fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        Some(Self { cpu: cpu_of(&stat)?, max_rss_kib: max_rss_of(&status)? })
+        Some(Self {
+            cpu: cpu_of(&stat)?,
+            max_rss_kib: max_rss_of(&status)?,
+        })
     }
 }
 
@@ -219,7 +236,10 @@ mod tests {
 
     #[test]
     fn memory_is_the_high_water_mark() {
-        assert_eq!(max_rss_of("Name:\tx\nVmHWM:\t  123456 kB\nVmRSS:\t 1 kB\n"), Some(123_456));
+        assert_eq!(
+            max_rss_of("Name:\tx\nVmHWM:\t  123456 kB\nVmRSS:\t 1 kB\n"),
+            Some(123_456)
+        );
         assert_eq!(max_rss_of("Name:\tx\n"), None);
     }
 

@@ -35,7 +35,11 @@ impl Summary {
     /// Puts together what the judge and the processes say.
     #[must_use]
     pub fn new(report: Report, slashable: Vec<Slashable>, nodes: Vec<NodeSummary>) -> Self {
-        Self { duties: report.duties, slashable, nodes }
+        Self {
+            duties: report.duties,
+            slashable,
+            nodes,
+        }
     }
 
     /// Whether something was expected, and nothing was missed or slashable.
@@ -104,7 +108,15 @@ impl Summary {
                 node.restarts
             );
         }
-        let _ = writeln!(out, "{}", if self.is_good() { "every duty was performed" } else { "not every duty was performed" });
+        let _ = writeln!(
+            out,
+            "{}",
+            if self.is_good() {
+                "every duty was performed"
+            } else {
+                "not every duty was performed"
+            }
+        );
         out
     }
 }
@@ -129,7 +141,12 @@ mod tests {
             expected: 2,
             completed: 2,
             missed: vec![],
-            offset_ms: Offsets { p50: 1, p90: 2, p99: 3, max: 4 },
+            offset_ms: Offsets {
+                p50: 1,
+                p90: 2,
+                p99: 3,
+                max: 4,
+            },
         };
         let node = NodeSummary {
             implementation: "trireme",
@@ -138,7 +155,11 @@ mod tests {
             max_rss_kib: 2048,
             restarts: 0,
         };
-        Summary { duties: BTreeMap::from([(DutyKind::Proposer, duty)]), slashable: vec![], nodes: vec![node] }
+        Summary {
+            duties: BTreeMap::from([(DutyKind::Proposer, duty)]),
+            slashable: vec![],
+            nodes: vec![node],
+        }
     }
 
     #[test]
@@ -151,21 +172,35 @@ mod tests {
 
     #[test]
     fn a_missed_duty_is_given_with_slot_as_number_and_reason() {
-        let missed = Missed { slot: 7, reason: "validator 3: nothing arrived".to_owned() };
-        assert_eq!(serde_json::to_string(&missed).unwrap(), r#"{"slot":7,"reason":"validator 3: nothing arrived"}"#);
+        let missed = Missed {
+            slot: 7,
+            reason: "validator 3: nothing arrived".to_owned(),
+        };
+        assert_eq!(
+            serde_json::to_string(&missed).unwrap(),
+            r#"{"slot":7,"reason":"validator 3: nothing arrived"}"#
+        );
     }
 
     #[test]
     fn a_run_is_good_only_if_something_was_expected_and_nothing_missed_or_slashable() {
         assert_eq!(good().exit_code(), 0);
         let mut missed = good();
-        let late = Missed { slot: 1, reason: "late".to_owned() };
+        let late = Missed {
+            slot: 1,
+            reason: "late".to_owned(),
+        };
         missed.duties.get_mut(&DutyKind::Proposer).unwrap().missed.push(late);
         assert_eq!(missed.exit_code(), 1);
         let mut slashable = good();
         let (first, second) = ("a".to_owned(), "b".to_owned());
         let kind = SlashableKind::TwoBlocks;
-        slashable.slashable.push(Slashable { kind, validator: ValidatorIndex(1), first, second });
+        slashable.slashable.push(Slashable {
+            kind,
+            validator: ValidatorIndex(1),
+            first,
+            second,
+        });
         assert_eq!(slashable.exit_code(), 1);
         let mut nothing = good();
         nothing.duties.clear();

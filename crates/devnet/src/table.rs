@@ -28,7 +28,11 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(output: Output, plan: &Plan, slots: u64) -> Self {
-        let bar = if slots == 0 { ProgressBar::no_length() } else { ProgressBar::new(slots) };
+        let bar = if slots == 0 {
+            ProgressBar::no_length()
+        } else {
+            ProgressBar::new(slots)
+        };
         bar.set_draw_target(ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
             bar.set_style(style);
@@ -70,7 +74,8 @@ impl Table {
     /// While nodes are not ready.
     pub(crate) fn waiting(&self, slot: u64, waiting: &[(usize, String)]) {
         let who: Vec<String> = waiting.iter().map(|(n, why)| format!("node{n}: {why}")).collect();
-        self.bar.set_message(format!("slot {slot}, waiting for {}", who.join("; ")));
+        self.bar
+            .set_message(format!("slot {slot}, waiting for {}", who.join("; ")));
         self.bar.tick();
     }
 
@@ -79,8 +84,14 @@ impl Table {
         self.bar.set_message("");
         self.first = Some(first);
         self.next = BTreeMap::from([(DutyKind::Proposer, first), (DutyKind::Attester, first)]);
-        let until = if slots == 0 { "until Ctrl-C".to_owned() } else { format!("for {slots} slots") };
-        self.line(&format!("all nodes are ready; counting begins with slot {first}, {until}"));
+        let until = if slots == 0 {
+            "until Ctrl-C".to_owned()
+        } else {
+            format!("for {slots} slots")
+        };
+        self.line(&format!(
+            "all nodes are ready; counting begins with slot {first}, {until}"
+        ));
         self.line(HEADER);
     }
 
@@ -103,9 +114,15 @@ impl Table {
         let scrapes = nodes.scrape().await;
         for (slot, kind) in ready {
             let counted = judge.with(|j| report(j, slot..slot.saturating_add(1)));
-            let Some(duty) = counted.duties.get(&kind) else { continue };
+            let Some(duty) = counted.duties.get(&kind) else {
+                continue;
+            };
             let round = scrapes.values().filter_map(|s| s.round(name(kind))).max();
-            let offset = if duty.completed > 0 { format!("{} ms", duty.offset_ms.max) } else { "–".to_owned() };
+            let offset = if duty.completed > 0 {
+                format!("{} ms", duty.offset_ms.max)
+            } else {
+                "–".to_owned()
+            };
             let partials = self.new_partials(kind, &scrapes);
             self.line(&format!(
                 "{slot:>6}  {:<10} {:>5}   {offset:>10}   {:>5}  {partials}",
@@ -128,7 +145,9 @@ impl Table {
         let of = |n: usize| {
             let count = now.get(&n).copied().unwrap_or_default();
             // A node that was started again counts from zero.
-            count.checked_sub(before.get(&n).copied().unwrap_or_default()).unwrap_or(count)
+            count
+                .checked_sub(before.get(&n).copied().unwrap_or_default())
+                .unwrap_or(count)
         };
         (0..self.nodes).map(|n| of(n).to_string()).collect::<Vec<_>>().join(" ")
     }

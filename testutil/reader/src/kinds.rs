@@ -113,12 +113,8 @@ pub const KINDS: &[(&str, &str, Claim)] = &[
     ("stakewise", "eip712-digests", Later(STAKEWISE)),
     ("stakewise", "exit-signature-shards", Later(STAKEWISE)),
     ("stakewise", "remote-db-encryption", Later(STAKEWISE)),
-    ("validatorapi", "api-samples", By("crates/eth2")),
-    (
-        "validatorapi",
-        "beaconmock-golden",
-        Later("describes the simnet of another project; our judge has a chain of its own"),
-    ),
+    ("validatorapi", "api-samples", By("crates/vapi")),
+    ("validatorapi", "beaconmock-golden", By("crates/eth2")),
     ("validatorapi", "beaconmock-static", By("crates/beacon")),
     ("validatorapi", "cli-flags", By("crates/cli")),
     ("validatorapi", "exchange-cases", By("crates/vapi")),
@@ -126,7 +122,7 @@ pub const KINDS: &[(&str, &str, Claim)] = &[
     ("validatorapi", "proxy-path-labels", By("crates/vapi")),
     ("validatorapi", "recorded-bn-session", By("crates/beacon")),
     ("validatorapi", "recorded-vc-session", By("crates/vapi")),
-    ("validatorapi", "validatormock-golden", By("testutil")),
+    ("validatorapi", "validatormock-golden", By("crates/eth2")),
 ];
 
 /// The claim of a kind, if the table has it.

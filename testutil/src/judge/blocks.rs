@@ -28,27 +28,27 @@ const CELLS: usize = 128;
 
 /// What a block is made of.
 #[derive(Debug, Clone)]
-pub(crate) struct Ingredients {
+pub struct Ingredients {
     /// The block's fork.
-    pub(crate) fork: Fork,
+    pub fork: Fork,
     /// The slot.
-    pub(crate) slot: Slot,
+    pub slot: Slot,
     /// The proposer.
-    pub(crate) proposer: ValidatorIndex,
+    pub proposer: ValidatorIndex,
     /// Root of the block before.
-    pub(crate) parent: Root,
+    pub parent: Root,
     /// The randao reveal that was given.
-    pub(crate) randao: BlsSignature,
+    pub randao: BlsSignature,
     /// The graffiti that was given.
-    pub(crate) graffiti: Root,
+    pub graffiti: Root,
     /// Who gets the fees.
-    pub(crate) fee_recipient: ExecutionAddress,
+    pub fee_recipient: ExecutionAddress,
     /// Start of the slot in Unix seconds.
-    pub(crate) timestamp: u64,
+    pub timestamp: u64,
     /// The epoch's checkpoints, for the votes in the block.
-    pub(crate) checkpoints: (Checkpoint, Checkpoint),
+    pub checkpoints: (Checkpoint, Checkpoint),
     /// How many blobs travel with it, from Deneb on.
-    pub(crate) blobs: usize,
+    pub blobs: usize,
 }
 
 /// Everything of a body that does not depend on the fork.
@@ -93,7 +93,7 @@ macro_rules! payload {
 impl Ingredients {
     /// The block, with its blobs where its fork has them.
     #[must_use]
-    pub(crate) fn proposal(&self) -> VersionedProposal {
+    pub fn proposal(&self) -> VersionedProposal {
         VersionedProposal::Full(match self.fork {
             Fork::Phase0 => ForkedBlock::Phase0(self.block(body!(phase0, self, {
                 attestations: self.attestations(),

@@ -22,6 +22,7 @@ mod spec;
 mod state;
 mod view;
 
+pub use blocks::Ingredients;
 pub use chain::{ChainConfig, Committees, FAR_FUTURE, ForkAt, HOODI, Seat};
 pub use http::{Now, Server, ServerError, wall_clock};
 pub use report::{DutyReport, Missed, Offsets, Report, due, report};

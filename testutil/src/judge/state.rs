@@ -10,8 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 use trireme_eth2::{
-    BlsSignature, CommitteeIndex, Epoch, ExecutionAddress, Fork, Root, Slot, ValidatorIndex, VersionedProposal,
-    VersionedSignedProposal,
+    BlsSignature, CommitteeIndex, Epoch, ExecutionAddress, Fork, Root, Slot, ValidatorIndex, VersionedSignedProposal,
     electra::SingleAttestation,
     hash_tree_root,
     phase0::{self, AttestationData, Checkpoint},
@@ -514,7 +513,7 @@ impl Judge {
         })
     }
 
-    /// A block for `slot` on top of the head. `genuine` is whether the randao reveal's claim holds.
+    /// What a block for `slot` on top of the head is made of; [`Ingredients::proposal`] makes it. `genuine` is whether the randao reveal's claim holds.
     ///
     /// # Errors
     ///
@@ -526,7 +525,7 @@ impl Judge {
         randao: BlsSignature,
         graffiti: Root,
         genuine: bool,
-    ) -> Result<VersionedProposal, Refused> {
+    ) -> Result<Ingredients, Refused> {
         let proposer = self.chain.proposer(slot);
         let duty = DutyOf {
             kind: DutyKind::Proposer,
@@ -546,7 +545,7 @@ impl Judge {
             )
         } else {
             let checkpoints = self.checkpoints(self.chain.epoch(slot), self.head.root);
-            let ingredients = Ingredients {
+            return Ok(Ingredients {
                 fork: self.chain.fork(slot),
                 slot,
                 proposer,
@@ -557,8 +556,7 @@ impl Judge {
                 timestamp: self.chain.start(slot).as_secs(),
                 checkpoints,
                 blobs: self.chain.blobs_per_block,
-            };
-            return Ok(ingredients.proposal());
+            });
         };
         let refused = Refused(why);
         self.note(now, Some(duty), &refused);
@@ -570,7 +568,7 @@ impl Judge {
     /// # Errors
     ///
     /// If the proposer is no validator of the chain. That is noted as a refusal.
-    pub fn claims_of_block(&mut self, now: Duration, block: &BlockView<'_>) -> Result<[Claim; 2], Refused> {
+    pub fn claims_of_block(&mut self, now: Duration, block: &BlockView) -> Result<[Claim; 2], Refused> {
         let Some(key) = self.chain.key(block.proposer) else {
             let refused = Refused(format!("the chain has no validator {}", block.proposer.0));
             self.note(now, None, &refused);
@@ -603,9 +601,9 @@ impl Judge {
         now: Duration,
         declared: Fork,
         signed: std::sync::Arc<VersionedSignedProposal>,
+        view: &BlockView,
         genuine: [bool; 2],
     ) -> Result<Taken, Refused> {
-        let view = BlockView::of(&signed);
         let duty = DutyOf {
             kind: DutyKind::Proposer,
             slot: view.slot,
@@ -635,7 +633,7 @@ impl Judge {
         &mut self,
         now: Duration,
         declared: Fork,
-        block: &BlockView<'_>,
+        block: &BlockView,
         [genuine, randao]: [bool; 2],
     ) -> Result<Taken, Refused> {
         let slot = block.slot;
@@ -694,7 +692,7 @@ impl Judge {
         if block.state_root != state_root(slot, block.proposer, block.parent, block.body_root) {
             return refuse("wrong state root: this is not a block that this beacon node produced");
         }
-        if !block.blobs_match() {
+        if !block.blobs_match {
             return refuse("the blobs are not those of the block");
         }
         Ok(Taken::First)

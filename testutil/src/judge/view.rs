@@ -7,8 +7,8 @@ use trireme_eth2::{
 use super::blocks::{blob, commitments};
 
 /// See the module.
-#[derive(Debug)]
-pub struct BlockView<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockView {
     /// The fork whose container it is.
     pub fork: Fork,
     /// Whether it has only the payload's header.
@@ -29,14 +29,14 @@ pub struct BlockView<'a> {
     pub randao: BlsSignature,
     /// The proposer's signature.
     pub signature: BlsSignature,
-    commitments: &'a [KzgCommitment],
-    blobs: &'a [Blob],
+    /// Whether the blobs are those that the block commits to.
+    pub blobs_match: bool,
 }
 
-impl<'a> BlockView<'a> {
-    /// Looks at a block. Hashes it once.
+impl BlockView {
+    /// Looks at a block. Hashes it once, which takes milliseconds.
     #[must_use]
-    pub fn of(signed: &'a VersionedSignedProposal) -> Self {
+    pub fn of(signed: &VersionedSignedProposal) -> Self {
         let header = signed.header();
         let (commitments, blobs): (&[_], &[_]) = match signed {
             VersionedSignedProposal::Blinded(_) => (&[], &[]),
@@ -61,20 +61,16 @@ impl<'a> BlockView<'a> {
             root: trireme_eth2::hash_tree_root(&header),
             randao: signed.randao_reveal(),
             signature: signed.signature(),
-            commitments,
-            blobs,
+            blobs_match: blobs_match(header.slot, commitments, blobs),
         }
     }
+}
 
-    /// Whether the blobs are those that the block commits to.
-    #[must_use]
-    pub fn blobs_match(&self) -> bool {
-        self.blobs.len() == self.commitments.len()
-            && commitments(self.slot, self.commitments.len()).eq(self.commitments.iter().copied())
-            && self
-                .blobs
-                .iter()
-                .enumerate()
-                .all(|(n, have)| blob(self.slot, n).as_ref() == Some(have))
-    }
+fn blobs_match(slot: Slot, named: &[KzgCommitment], blobs: &[Blob]) -> bool {
+    blobs.len() == named.len()
+        && commitments(slot, named.len()).eq(named.iter().copied())
+        && blobs
+            .iter()
+            .enumerate()
+            .all(|(n, have)| blob(slot, n).as_ref() == Some(have))
 }

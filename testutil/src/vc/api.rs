@@ -59,12 +59,22 @@ struct Data<T> {
 }
 
 impl Api {
-    #[expect(clippy::expect_used, reason = "a client without options is only refused without TLS provider, which is set before")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a client without options is only refused without TLS provider, which is set before"
+    )]
     pub(super) fn new(base: String) -> Self {
         // Somebody else may have installed one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().timeout(PATIENCE).no_proxy().build().expect("a plain HTTP client");
-        Self { client, base: base.trim_end_matches('/').to_owned() }
+        let client = Client::builder()
+            .timeout(PATIENCE)
+            .no_proxy()
+            .build()
+            .expect("a plain HTTP client");
+        Self {
+            client,
+            base: base.trim_end_matches('/').to_owned(),
+        }
     }
 
     async fn send(&self, what: &'static str, request: reqwest::RequestBuilder) -> Result<Response, ApiFailure> {
@@ -73,14 +83,23 @@ impl Api {
             (false, true) => "no connection",
             (false, false) => "the connection broke",
         };
-        let answer = request.send().await.map_err(|e| ApiFailure::NoAnswer { what, reason: reason(&e) })?;
+        let answer = request.send().await.map_err(|e| ApiFailure::NoAnswer {
+            what,
+            reason: reason(&e),
+        })?;
         let status = answer.status().as_u16();
         if answer.status().is_success() {
             return Ok(answer);
         }
         let body = answer.text().await.unwrap_or_default();
-        let message = serde_json::from_str::<Value>(&body).ok().and_then(|v| Some(v.get("message")?.as_str()?.to_owned()));
-        Err(ApiFailure::Status { what, status, message: message.unwrap_or(body) })
+        let message = serde_json::from_str::<Value>(&body)
+            .ok()
+            .and_then(|v| Some(v.get("message")?.as_str()?.to_owned()));
+        Err(ApiFailure::Status {
+            what,
+            status,
+            message: message.unwrap_or(body),
+        })
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -90,7 +109,12 @@ impl Api {
     async fn bytes(&self, what: &'static str, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ApiFailure> {
         let answer = self.send(what, request).await?;
         let body = answer.bytes().await;
-        Ok(body.map_err(|_| ApiFailure::NoAnswer { what, reason: "the answer broke off" })?.to_vec())
+        Ok(body
+            .map_err(|_| ApiFailure::NoAnswer {
+                what,
+                reason: "the answer broke off",
+            })?
+            .to_vec())
     }
 
     async fn get<T: DeserializeOwned>(&self, what: &'static str, path: &str) -> Result<T, ApiFailure> {
@@ -108,8 +132,15 @@ impl Api {
         let genesis: Genesis = self.get("genesis", "/eth/v1/beacon/genesis").await?;
         let spec: Map<String, Value> = self.get("spec", "/eth/v1/config/spec").await?;
         let text = |key: &str| spec.get(key).and_then(Value::as_str);
-        let missing = |key: &str| ApiFailure::Malformed { what: "spec", reason: format!("{key} is missing") };
-        let number = |key: &str| text(key).and_then(|v| v.parse::<u64>().ok()).ok_or_else(|| missing(key));
+        let missing = |key: &str| ApiFailure::Malformed {
+            what: "spec",
+            reason: format!("{key} is missing"),
+        };
+        let number = |key: &str| {
+            text(key)
+                .and_then(|v| v.parse::<u64>().ok())
+                .ok_or_else(|| missing(key))
+        };
         let mut forks = Vec::new();
         for fork in Fork::ALL {
             let name = fork.name().to_uppercase();
@@ -119,7 +150,9 @@ impl Api {
                     (format!("{name}_FORK_VERSION"), number(&format!("{name}_FORK_EPOCH"))?)
                 }
             };
-            let version: ForkVersion = text(&version).and_then(|v| v.parse().ok()).ok_or_else(|| missing(&version))?;
+            let version: ForkVersion = text(&version)
+                .and_then(|v| v.parse().ok())
+                .ok_or_else(|| missing(&version))?;
             forks.push((fork, version, Epoch(epoch)));
         }
         Ok(ChainConfig {
@@ -138,7 +171,8 @@ impl Api {
     /// The validators with these keys, as the node sees them.
     pub(super) async fn validators(&self, keys: &[BlsPubkey]) -> Result<Vec<ValidatorInfo>, ApiFailure> {
         let ask = json!({"ids": keys, "statuses": ["active_ongoing"]});
-        self.post("validators", "/eth/v1/beacon/states/head/validators", &ask).await
+        self.post("validators", "/eth/v1/beacon/states/head/validators", &ask)
+            .await
     }
 
     pub(super) async fn attester_duties(
@@ -151,7 +185,8 @@ impl Api {
     }
 
     pub(super) async fn proposer_duties(&self, epoch: Epoch) -> Result<Vec<ProposerDuty>, ApiFailure> {
-        self.get("proposer duties", &format!("/eth/v1/validator/duties/proposer/{epoch}")).await
+        self.get("proposer duties", &format!("/eth/v1/validator/duties/proposer/{epoch}"))
+            .await
     }
 
     /// The data with the body that it came in.
@@ -178,11 +213,26 @@ impl Api {
         let request = self.request(Method::GET, &path);
         let request = request.header(header::ACCEPT, "application/octet-stream;q=1.0,application/json;q=0.9");
         let answer = self.send(what, request).await?;
-        let field = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let field = |name: &str| {
+            answer
+                .headers()
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+                .to_owned()
+        };
         let is_ssz = field("content-type").starts_with("application/octet-stream");
-        let (version, blinded) = (field("eth-consensus-version"), field("eth-execution-payload-blinded") == "true");
+        let (version, blinded) = (
+            field("eth-consensus-version"),
+            field("eth-execution-payload-blinded") == "true",
+        );
         let body = answer.bytes().await;
-        let body = body.map_err(|_| ApiFailure::NoAnswer { what, reason: "the answer broke off" })?.to_vec();
+        let body = body
+            .map_err(|_| ApiFailure::NoAnswer {
+                what,
+                reason: "the answer broke off",
+            })?
+            .to_vec();
         let proposal = if is_ssz {
             let fork = version.parse().map_err(|e| malformed(format!("{e}")))?;
             VersionedProposal::decode_ssz(fork, blinded, &body).map_err(|e| malformed(e.to_string()))?
@@ -193,16 +243,24 @@ impl Api {
     }
 
     pub(super) async fn submit_attestations(&self, fork: Fork, list: &Value) -> Result<(), ApiFailure> {
-        let request = self.request(Method::POST, "/eth/v2/beacon/pool/attestations").json(list);
-        self.send("attestations", request.header("eth-consensus-version", fork.name())).await?;
+        let request = self
+            .request(Method::POST, "/eth/v2/beacon/pool/attestations")
+            .json(list);
+        self.send("attestations", request.header("eth-consensus-version", fork.name()))
+            .await?;
         Ok(())
     }
 
     pub(super) async fn publish(&self, block: &VersionedSignedProposal) -> Result<(), ApiFailure> {
-        let path = if block.is_blinded() { "/eth/v2/beacon/blinded_blocks" } else { "/eth/v2/beacon/blocks" };
+        let path = if block.is_blinded() {
+            "/eth/v2/beacon/blinded_blocks"
+        } else {
+            "/eth/v2/beacon/blocks"
+        };
         let request = self.request(Method::POST, path).body(block.to_ssz());
         let request = request.header(header::CONTENT_TYPE, "application/octet-stream");
-        self.send("publish", request.header("eth-consensus-version", block.fork().name())).await?;
+        self.send("publish", request.header("eth-consensus-version", block.fork().name()))
+            .await?;
         Ok(())
     }
 
@@ -210,7 +268,9 @@ impl Api {
         let recipient = "0x4242424242424242424242424242424242424242";
         let entry = |index: &ValidatorIndex| json!({"validator_index": index, "fee_recipient": recipient});
         let list: Value = indices.iter().map(entry).collect();
-        let request = self.request(Method::POST, "/eth/v1/validator/prepare_beacon_proposer").json(&list);
+        let request = self
+            .request(Method::POST, "/eth/v1/validator/prepare_beacon_proposer")
+            .json(&list);
         self.send("preparation", request).await?;
         Ok(())
     }
@@ -218,11 +278,16 @@ impl Api {
     /// Opens the stream of head events; it has no end of its own.
     pub(super) async fn events(&self) -> Result<Response, ApiFailure> {
         let request = self.request(Method::GET, "/eth/v1/events?topics=head");
-        let request = request.header(header::ACCEPT, "text/event-stream").timeout(Duration::from_secs(24 * 3600));
+        let request = request
+            .header(header::ACCEPT, "text/event-stream")
+            .timeout(Duration::from_secs(24 * 3600));
         self.send("events", request).await
     }
 }
 
 fn read<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, ApiFailure> {
-    serde_json::from_slice(body).map_err(|e| ApiFailure::Malformed { what, reason: e.to_string() })
+    serde_json::from_slice(body).map_err(|e| ApiFailure::Malformed {
+        what,
+        reason: e.to_string(),
+    })
 }

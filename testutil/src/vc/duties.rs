@@ -47,23 +47,33 @@ impl Slotwork {
         }
         let keys: Vec<BlsPubkey> = self.shared.keys.keys().copied().collect();
         let found = self.shared.api.validators(&keys).await?;
-        let ours = found.into_iter().filter(|v| self.shared.keys.contains_key(&v.validator.pubkey));
+        let ours = found
+            .into_iter()
+            .filter(|v| self.shared.keys.contains_key(&v.validator.pubkey));
         let indices: BTreeMap<ValidatorIndex, BlsPubkey> = ours.map(|v| (v.index, v.validator.pubkey)).collect();
         let list: Vec<ValidatorIndex> = indices.keys().copied().collect();
         self.shared.state().indices = indices;
-        if list.is_empty() { Ok(()) } else { self.shared.api.prepare(&list).await }
+        if list.is_empty() {
+            Ok(())
+        } else {
+            self.shared.api.prepare(&list).await
+        }
     }
 
     fn sign(&self, key: &BlsPubkey, object: Root, purpose: Purpose) -> Option<BlsSignature> {
         let root = signing_root(object, domain(&self.chain, purpose, self.epoch()));
-        Some(BlsSignature(self.shared.keys.get(key)?.sign(root.as_slice()).to_bytes()))
+        Some(BlsSignature(
+            self.shared.keys.get(key)?.sign(root.as_slice()).to_bytes(),
+        ))
     }
 
     // === Blocks
 
     async fn propose(&self) -> Result<(), ApiFailure> {
         let duties = self.shared.api.proposer_duties(self.epoch()).await?;
-        let mine = duties.into_iter().find(|d| d.slot == self.slot && self.shared.keys.contains_key(&d.pubkey));
+        let mine = duties
+            .into_iter()
+            .find(|d| d.slot == self.slot && self.shared.keys.contains_key(&d.pubkey));
         let Some(duty) = mine else { return Ok(()) };
         let Some(randao) = self.sign(&duty.pubkey, hash_tree_root(&self.epoch()), Purpose::Randao) else {
             return Ok(());
@@ -92,24 +102,33 @@ impl Slotwork {
         let duties = self.shared.api.attester_duties(self.epoch(), &indices).await?;
         let mut seen = BTreeSet::new();
         let mine = |d: &AttesterDuty| d.slot == self.slot && self.shared.keys.contains_key(&d.pubkey);
-        let duties: Vec<AttesterDuty> =
-            duties.into_iter().filter(mine).filter(|d| seen.insert(d.validator_index)).collect();
+        let duties: Vec<AttesterDuty> = duties
+            .into_iter()
+            .filter(mine)
+            .filter(|d| seen.insert(d.validator_index))
+            .collect();
         if duties.is_empty() {
             return Ok(());
         }
-        let third = self.chain.start(self.slot).saturating_add(self.chain.slot_duration() / 3);
+        let third = self
+            .chain
+            .start(self.slot)
+            .saturating_add(self.chain.slot_duration() / 3);
         let head = heads.wait_for(|head| *head >= Some(self.slot));
         let _ = futures::future::select(Box::pin(head), Box::pin(self.shared.sleep_until(third))).await;
 
         let committees: BTreeSet<u64> = duties.iter().map(|d| d.committee_index.0).collect();
-        let each = committees.into_iter().map(|committee| self.attest_committee(committee, &duties));
+        let each = committees
+            .into_iter()
+            .map(|committee| self.attest_committee(committee, &duties));
         let results = futures::future::join_all(each).await;
         results.into_iter().collect()
     }
 
     async fn attest_committee(&self, committee: u64, duties: &[AttesterDuty]) -> Result<(), ApiFailure> {
         let (data, body) = self.shared.api.attestation_data(self.slot, committee).await?;
-        self.shared.keep(self.slot, ServedKind::AttestationData { committee }, &body);
+        self.shared
+            .keep(self.slot, ServedKind::AttestationData { committee }, &body);
         let root = hash_tree_root(&data);
         let members = duties.iter().filter(|d| d.committee_index.0 == committee);
         let fresh = |d: &&AttesterDuty| self.shared.state().attested.insert((self.slot, d.validator_index));
@@ -122,7 +141,10 @@ impl Slotwork {
             return Ok(());
         }
         let count = u64::try_from(votes.len()).unwrap_or(u64::MAX);
-        self.shared.api.submit_attestations(self.chain.fork(self.slot), &Value::Array(votes)).await?;
+        self.shared
+            .api
+            .submit_attestations(self.chain.fork(self.slot), &Value::Array(votes))
+            .await?;
         let mut activity = self.shared.activity();
         activity.attested = activity.attested.saturating_add(count);
         Ok(())

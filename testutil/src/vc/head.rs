@@ -22,7 +22,10 @@ pub(super) async fn listen(shared: Arc<Shared>, heads: watch::Sender<Option<Slot
 }
 
 async fn follow(shared: &Shared, heads: &watch::Sender<Option<Slot>>) -> Result<(), ApiFailure> {
-    let broken = || ApiFailure::NoAnswer { what: "events", reason: "the stream broke" };
+    let broken = || ApiFailure::NoAnswer {
+        what: "events",
+        reason: "the stream broke",
+    };
     let mut chunks = shared.api.events().await?.bytes_stream();
     let mut text = Vec::new();
     while let Some(chunk) = chunks.next().await {
@@ -43,11 +46,17 @@ async fn follow(shared: &Shared, heads: &watch::Sender<Option<Slot>>) -> Result<
 
 /// The slot of a head event; other events and comments have none.
 fn head_slot(event: &str) -> Option<Slot> {
-    let field = |name: &str| event.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start().to_owned()));
+    let field = |name: &str| {
+        event
+            .lines()
+            .find_map(|line| Some(line.strip_prefix(name)?.trim_start().to_owned()))
+    };
     if field("event:")? != "head" {
         return None;
     }
-    serde_json::from_str::<HeadEvent>(&field("data:")?).ok().map(|head| head.slot)
+    serde_json::from_str::<HeadEvent>(&field("data:")?)
+        .ok()
+        .map(|head| head.slot)
 }
 
 #[cfg(test)]

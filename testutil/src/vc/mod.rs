@@ -41,7 +41,10 @@ pub struct VcConfig {
 
 impl std::fmt::Debug for VcConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("VcConfig").field("url", &self.url).field("keys", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("VcConfig")
+            .field("url", &self.url)
+            .field("keys", &self.keys.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,7 +109,10 @@ impl ValidatorClient {
     pub fn start(config: VcConfig) -> Self {
         let shared = Arc::new(Shared::new(config));
         let run = Arc::clone(&shared);
-        #[expect(clippy::disallowed_methods, reason = "a mock has one task of its own, aborted when it is dropped")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a mock has one task of its own, aborted when it is dropped"
+        )]
         let task = tokio::spawn(run.run());
         Self { shared, task }
     }
@@ -144,7 +150,11 @@ struct State {
 
 impl Shared {
     fn new(config: VcConfig) -> Self {
-        let keys = config.keys.into_iter().map(|key| (BlsPubkey(key.public_key().to_bytes()), key)).collect();
+        let keys = config
+            .keys
+            .into_iter()
+            .map(|key| (BlsPubkey(key.public_key().to_bytes()), key))
+            .collect();
         Self {
             api: api::Api::new(config.url),
             keys,
@@ -175,7 +185,12 @@ impl Shared {
     fn keep(&self, slot: Slot, kind: ServedKind, body: &[u8]) {
         if self.keep {
             let at = (self.now)();
-            self.activity().served.push(Served { at, slot, kind, body: body.to_vec() });
+            self.activity().served.push(Served {
+                at,
+                slot,
+                kind,
+                body: body.to_vec(),
+            });
         }
     }
 
@@ -191,7 +206,11 @@ impl Shared {
         tasks.spawn(head::listen(Arc::clone(&self), heads.clone()));
         let mut slot = chain.slot_at((self.now)());
         loop {
-            let work = duties::Slotwork { shared: Arc::clone(&self), chain: Arc::clone(&chain), slot };
+            let work = duties::Slotwork {
+                shared: Arc::clone(&self),
+                chain: Arc::clone(&chain),
+                slot,
+            };
             let heads = heads.subscribe();
             tasks.spawn(work.run(heads));
             // Collects what has ended, so that the set does not grow.

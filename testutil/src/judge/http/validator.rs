@@ -26,7 +26,6 @@ use crate::judge::{
     chain::number,
     signing::{Claim, Purpose, domain, signing_root},
     state::{Judge, SubmittedVote, Taken},
-    view::BlockView,
 };
 
 type Of = State<Arc<Shared>>;
@@ -145,7 +144,9 @@ async fn produce(
     let genuine = shared.verify(vec![claim]).await?.first().copied().unwrap_or(false);
     let ssz = wants_ssz(&asked);
     let made = move |shared: &Shared| {
-        let proposal = shared.judge().produce(now, slot, randao, graffiti, genuine)?;
+        // The lock is given back before the block is made.
+        let ingredients = shared.judge().produce(now, slot, randao, graffiti, genuine)?;
+        let proposal = ingredients.proposal();
         let fork = proposal.fork();
         let value = Uint256::from(1_000_000_000_u64);
         let answer = ProposalResponse {
@@ -244,34 +245,22 @@ async fn take_block(shared: &Arc<Shared>, headers: &HeaderMap, bytes: Bytes, bli
     let unread = |e: &ApiError| shared.judge().refuse_unread(now, e.message());
     let fork = declared(headers).inspect_err(unread)?;
     let ssz = is_ssz(headers).inspect_err(unread)?;
-    let signed = shared
-        .blocking(move |_| read_block(fork, blinded, ssz, &bytes))
-        .await?
-        .inspect_err(unread)?;
-    let signed = Arc::new(signed);
-
-    let hashed = Arc::clone(&signed);
-    let claims = shared
-        .blocking(move |shared| shared.judge().claims_of_block(now, &BlockView::of(&hashed)))
-        .await??;
+    let read = shared.read_once(fork, blinded, ssz, bytes).await?;
+    let (signed, view) = read.inspect_err(unread)?;
+    let claims = shared.judge().claims_of_block(now, &view)?;
     let genuine = shared.verify(claims.to_vec()).await?;
     let genuine = [
         genuine.first().copied().unwrap_or(false),
         genuine.get(1).copied().unwrap_or(false),
     ];
-    shared
-        .blocking(move |shared| {
-            let mut judge = shared.judge();
-            let before = judge.head().slot;
-            let taken = judge.propose(now, fork, signed, genuine)?;
-            if taken == Taken::First {
-                let change = head_change(&judge, before);
-                drop(judge);
-                shared.announce(change);
-            }
-            Ok(())
-        })
-        .await?
+    let mut judge = shared.judge();
+    let before = judge.head().slot;
+    if judge.propose(now, fork, signed, &view, genuine)? == Taken::First {
+        let change = head_change(&judge, before);
+        drop(judge);
+        shared.announce(change);
+    }
+    Ok(())
 }
 
 fn head_change(judge: &Judge, before: Slot) -> HeadChange {
@@ -285,7 +274,12 @@ fn head_change(judge: &Judge, before: Slot) -> HeadChange {
     }
 }
 
-fn read_block(fork: Fork, blinded: bool, ssz: bool, bytes: &[u8]) -> Result<VersionedSignedProposal, ApiError> {
+pub(super) fn read_block(
+    fork: Fork,
+    blinded: bool,
+    ssz: bool,
+    bytes: &[u8],
+) -> Result<VersionedSignedProposal, ApiError> {
     let unreadable = |e: trireme_eth2::VersionedError| ApiError::bad(format!("the block cannot be read: {e}"));
     if ssz {
         return VersionedSignedProposal::decode_ssz(fork, blinded, bytes).map_err(unreadable);
