@@ -44,6 +44,9 @@ impl ApiError {
     }
 
     pub(crate) fn response(&self) -> Response {
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            return plain(self.status, self.message.clone());
+        }
         let body = ErrorBody { code: self.status.as_u16(), message: &self.message };
         // A number and a text always serialise; an empty body would still carry the status.
         json(self.status, serde_json::to_vec(&body).unwrap_or_default())
@@ -59,8 +62,8 @@ pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
 }
 
 /// An answer with a plain sentence, for what is no answer of the API: stopping, overload.
-pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response {
-    let mut response = Response::new(Body::from(text));
+pub(crate) fn plain(status: StatusCode, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response

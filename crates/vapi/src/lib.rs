@@ -23,7 +23,7 @@ mod server;
 
 pub use accept::Encoding;
 pub use error::INTERNAL;
-pub use listener::serve;
+pub use listener::{connection, serve};
 pub use metrics::Metrics;
 pub use proxy::{Best, NoClient, Proxy, Upstream};
 pub use route::{Endpoint, Kind, Route, path_label, route, table};

@@ -75,8 +75,8 @@ async fn accept(
     Ok((stream, permit))
 }
 
-/// Serves one connection until it ends.
-async fn connection<S>(stream: S, server: Arc<Server>, shutdown: CancellationToken)
+/// Serves one connection until it ends; once `shutdown` is cancelled it ends after the answer that is due.
+pub async fn connection<S>(stream: S, server: Arc<Server>, shutdown: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

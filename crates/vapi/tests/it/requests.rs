@@ -40,7 +40,7 @@ fn keyed() -> Keyed {
     let (mut groups, mut own, mut validators) = (Vec::new(), Vec::new(), Vec::new());
     for n in [1, 2] {
         let group = secret(n);
-        let shares = split(&group, 3, 4, |out: &mut [u8]| out.fill(n + 10)).unwrap();
+        let shares = split(&group, 3, 4, &mut |out: &mut [u8; 64]| out.fill(n + 10)).unwrap();
         groups.push(PubKey(group.public_key().to_bytes()));
         own.push(shares[&2].clone());
         validators.push(Validator {

@@ -1,0 +1,254 @@
+//! A recording of a validator client and a node, and a bench that knows what that node knew.
+
+use std::{collections::BTreeMap, str::FromStr as _, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use trireme_core::{
+    Duty, DutyType, PeerIdx, PubKey,
+    cluster::{Cluster, Validator},
+    scheme::{Bls, Claim, Scheme as _, Signer},
+};
+use trireme_eth2::{
+    AttestationData, AttesterDuty, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex, DomainType, ProposalResponse,
+    ProposerDuty, Root, SingleAttestation, Slot, SyncDuty, ValidatorIndex, ValidatorInfo, hash_tree_root,
+};
+use trireme_vapi::{Endpoint, Route, route};
+
+use crate::fixture::{Bench, Known, Plan};
+
+/// One request and, as far as it counts, its answer.
+pub(super) struct Exchange {
+    pub(super) name: String,
+    pub(super) method: String,
+    /// With query.
+    pub(super) path: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+    pub(super) status: Option<u16>,
+    /// `None` if it is not known completely.
+    pub(super) answer: Option<Vec<u8>>,
+}
+
+impl Exchange {
+    pub(super) fn route(&self) -> Route {
+        route(&self.method.parse().unwrap(), self.path.split('?').next().unwrap())
+    }
+
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        match self.route() {
+            Route::Here(endpoint, _) => Some(endpoint),
+            _ => None,
+        }
+    }
+
+    pub(super) fn query(&self, name: &str) -> Option<String> {
+        let query = self.path.split_once('?')?.1;
+        query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+    }
+
+    /// The last segment of the path, a number.
+    pub(super) fn number_in_path(&self) -> Option<u64> {
+        self.path.split('?').next()?.rsplit('/').next()?.parse().ok()
+    }
+
+    pub(super) fn ok_json(&self) -> Option<Value> {
+        let body = self.answer.as_ref().filter(|_| self.status == Some(200))?;
+        serde_json::from_slice(body).ok()
+    }
+
+    pub(super) async fn replay(&self, bench: &Bench) -> crate::fixture::Got {
+        let headers: Vec<(&str, &str)> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        bench.ask(&self.method, &self.path, &headers, self.body.clone()).await
+    }
+
+    /// Checks that the recorded answer can be read with our types.
+    pub(super) fn read_answer(&self, endpoint: Endpoint) {
+        let (Some(status), Some(body)) = (self.status, &self.answer) else { return };
+        if status >= 400 {
+            let value: Value = self.read(body);
+            assert_eq!(value["code"].as_u64(), Some(status.into()), "{}", self.name);
+            assert!(value["message"].is_string(), "{}", self.name);
+            return;
+        }
+        let data = |name: &str| self.read::<Value>(body)[name].clone();
+        match endpoint {
+            Endpoint::AttesterDuties => drop(of::<Vec<AttesterDuty>>(data("data"))),
+            Endpoint::ProposerDuties | Endpoint::ProposerDutiesV2 => drop(of::<Vec<ProposerDuty>>(data("data"))),
+            Endpoint::SyncCommitteeDuties => drop(of::<Vec<SyncDuty>>(data("data"))),
+            Endpoint::AttestationData => drop(of::<AttestationData>(data("data"))),
+            Endpoint::GetValidators => drop(of::<Vec<ValidatorInfo>>(data("data"))),
+            Endpoint::GetValidator => drop(of::<ValidatorInfo>(data("data"))),
+            Endpoint::ProposeBlockV3 => drop(self.read::<ProposalResponse>(body)),
+            Endpoint::NodeVersion => assert!(data("data")["version"].is_string()),
+            _ => {}
+        }
+        if matches!(endpoint, Endpoint::AttesterDuties | Endpoint::ProposerDuties) {
+            drop(of::<Root>(data("dependent_root")));
+            drop(of::<bool>(data("execution_optimistic")));
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> T {
+        serde_json::from_slice(body).unwrap_or_else(|e| panic!("{}: {e}", self.name))
+    }
+}
+
+fn of<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("{e}: {value}"))
+}
+
+/// A recording with the cluster that it belongs to.
+pub(super) struct Session {
+    pub(super) cluster: Cluster,
+    pub(super) chain: ChainSpec,
+    /// Whether the keys are real and known.
+    pub(super) bls: bool,
+    /// Index on the chain to group key.
+    pub(super) indices: BTreeMap<ValidatorIndex, PubKey>,
+    pub(super) exchanges: Vec<Exchange>,
+}
+
+impl Session {
+    pub(super) fn plan(&self) -> Plan {
+        Plan {
+            cluster: self.cluster.clone(),
+            chain: self.chain.clone(),
+            bls: self.bls,
+            upstreams: Vec::new(),
+            fallbacks: Vec::new(),
+        }
+    }
+
+    /// Tells the bench what the recorded node knew.
+    pub(super) fn teach(&self, bench: &Bench) {
+        let verifier = self.bls.then(|| Bls::new(&self.cluster).unwrap());
+        bench.know(|known| {
+            for one in &self.exchanges {
+                if let Some(endpoint) = one.endpoint() {
+                    self.learn(known, endpoint, one, verifier.as_ref());
+                }
+            }
+        });
+    }
+
+    fn group(&self, share: BlsPubkey) -> Option<PubKey> {
+        let mine = |v: &&Validator| v.share(self.cluster.share()) == Some(&share.0);
+        self.cluster.validators().iter().find(mine).map(|v| v.key)
+    }
+
+    fn learn(&self, known: &mut Known, endpoint: Endpoint, one: &Exchange, verifier: Option<&Bls>) {
+        let json = one.ok_json();
+        let list = || json.as_ref().and_then(|j| j["data"].as_array()).cloned().unwrap_or_default();
+        match endpoint {
+            Endpoint::GetValidators => {
+                for mut v in list().into_iter().map(of::<ValidatorInfo>) {
+                    if let Some(key) = self.group(v.validator.pubkey)
+                        && known.validators.iter().all(|k| k.index != v.index)
+                    {
+                        v.validator.pubkey = BlsPubkey(key.0);
+                        known.validators.push(v);
+                    }
+                }
+            }
+            Endpoint::AttesterDuties => {
+                for mut d in list().into_iter().map(of::<AttesterDuty>) {
+                    if let Some(key) = self.group(d.pubkey) {
+                        d.pubkey = BlsPubkey(key.0);
+                        known.attesters.push(d);
+                    }
+                }
+            }
+            Endpoint::ProposerDuties | Endpoint::ProposerDutiesV2 => {
+                for mut d in list().into_iter().map(of::<ProposerDuty>) {
+                    if let Some(key) = self.group(d.pubkey)
+                        && known.proposers.iter().all(|k| k.slot != d.slot)
+                    {
+                        d.pubkey = BlsPubkey(key.0);
+                        known.proposers.push(d);
+                    }
+                }
+            }
+            Endpoint::AttestationData => {
+                let number = |name| one.query(name).and_then(|t| t.parse::<u64>().ok());
+                let (Some(slot), Some(committee)) = (number("slot"), number("committee_index")) else { return };
+                if let Some(json) = &json {
+                    let data = of::<AttestationData>(json["data"].clone());
+                    known.attestation_data.insert((Slot(slot), CommitteeIndex(committee)), data);
+                } else if one.status == Some(408) {
+                    known.unresolved.push(Slot(slot));
+                }
+                known.definitions.entry(Duty::new(Slot(slot), DutyType::Attester)).or_default();
+            }
+            Endpoint::SubmitAttestationsV2 => {
+                let Ok(votes) = serde_json::from_slice::<Vec<SingleAttestation>>(&one.body) else { return };
+                for vote in votes {
+                    let Some(key) = self.indices.get(&vote.attester_index) else { continue };
+                    for committee in [vote.committee_index, CommitteeIndex(0)] {
+                        known.pubkeys.insert((vote.data.slot, committee, vote.attester_index), *key);
+                    }
+                    known.attesters.push(AttesterDuty {
+                        pubkey: BlsPubkey(key.0),
+                        slot: vote.data.slot,
+                        validator_index: vote.attester_index,
+                        committee_index: vote.committee_index,
+                        committee_length: 1,
+                        committees_at_slot: 1,
+                        validator_committee_index: 0,
+                    });
+                }
+            }
+            Endpoint::ProposeBlockV3 => {
+                let Some(slot) = one.number_in_path().map(Slot) else { return };
+                let reveal = one.query("randao_reveal").and_then(|t| BlsSignature::from_str(&t).ok());
+                let block = json.map(of::<ProposalResponse>);
+                // The proposer is who signed the randao reveal; without real keys, whom the block names.
+                let signer = match (verifier, reveal) {
+                    (Some(bls), Some(reveal)) => self.randao_signer(bls, slot, reveal),
+                    _ => block.as_ref().and_then(|b| self.indices.get(&b.proposal.proposer_index()).copied()),
+                };
+                if let Some(key) = signer {
+                    known.proposers.retain(|d| d.slot != slot);
+                    let validator_index = ValidatorIndex(0);
+                    known.proposers.push(ProposerDuty { pubkey: BlsPubkey(key.0), slot, validator_index });
+                } else if one.status == Some(200) {
+                    panic!("{}: the randao reveal is nobody's", one.name);
+                }
+                if let Some(block) = block {
+                    known.proposals.insert(slot, Arc::new(block.proposal));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn randao_signer(&self, bls: &Bls, slot: Slot, signature: BlsSignature) -> Option<PubKey> {
+        let epoch = self.chain.epoch(slot);
+        let root = self.chain.signing_root(hash_tree_root(&epoch), DomainType::Randao, epoch);
+        let signer = |key| Signer::Share(key, self.cluster.share());
+        let keys = self.cluster.keys();
+        let claims: Vec<_> = keys.iter().map(|key| Claim { signer: signer(*key), root, signature }).collect();
+        let verdicts = bls.verify_set(&claims, &[1; 32]);
+        keys.into_iter().zip(verdicts).find_map(|(key, verdict)| verdict.is_ok().then_some(key))
+    }
+}
+
+/// A cluster of these validators: group key and the shares in the order of the operators.
+pub(super) fn cluster(me: u8, threshold: usize, validators: Vec<(BlsPubkey, Vec<BlsPubkey>)>) -> Cluster {
+    let nodes = validators.first().map_or(1, |v| v.1.len());
+    let validators = validators.into_iter().map(|(key, shares)| Validator {
+        key: PubKey(key.0),
+        shares: shares.into_iter().map(|s| s.0).collect(),
+        fee_recipient: [0; 20],
+    });
+    Cluster::new([7; 32], nodes, threshold, PeerIdx(me), validators.collect())
+}
+
+pub(super) fn key(value: &Value) -> BlsPubkey {
+    value.as_str().unwrap().parse().unwrap()
+}
