@@ -1,0 +1,6 @@
+//! What `eth2` does, seen from outside.
+
+mod build;
+mod properties;
+mod samples;
+mod vectors;
