@@ -32,6 +32,7 @@ pub mod metrics;
 pub mod parsigdb;
 pub mod parsigex;
 pub mod ports;
+pub mod prepare;
 pub mod scheduler;
 pub mod scheme;
 pub mod sigagg;

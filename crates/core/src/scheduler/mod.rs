@@ -16,7 +16,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use trireme_eth2::{AttesterDuty, Epoch, ProposerDuty, Slot, ValidatorIndex};
+use trireme_eth2::{Epoch, Slot, ValidatorIndex};
 
 pub use self::{
     duties::{DutyTable, NotResolved},
@@ -35,7 +35,6 @@ use crate::{
     metrics::DutyLabel,
     ports::{BeaconError, BeaconNode, Clock, Entropy},
     time::SlotTiming,
-    validatorapi::{DutyDefinitions, NoDefinitions},
     validators::ValidatorCache,
 };
 
@@ -246,39 +245,6 @@ impl Scheduler {
     /// The definitions of a duty (core.md 9.4); waits while its epoch is being resolved. `None`: nobody has that duty.
     pub async fn definitions(&self, duty: Duty) -> Result<Option<DutyDefinitionSet>, NotResolved> {
         self.table.get(duty, self.parts.timing.epoch(duty.slot)).await
-    }
-}
-
-impl DutyDefinitions for Scheduler {
-    fn attesters(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<AttesterDuty>, NoDefinitions>> {
-        Box::pin(async move {
-            let set = self.definitions(Duty::new(slot, DutyType::Attester)).await?.unwrap_or_default();
-            let attester = |definition| match definition {
-                DutyDefinition::Attester(duty) => Some(duty),
-                DutyDefinition::Proposer(_) | DutyDefinition::Sync(_) => None,
-            };
-            Ok(set.0.into_values().filter_map(attester).collect())
-        })
-    }
-
-    fn proposers(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<ProposerDuty>, NoDefinitions>> {
-        Box::pin(async move {
-            let set = self.definitions(Duty::new(slot, DutyType::Proposer)).await?.unwrap_or_default();
-            let proposer = |definition| match definition {
-                DutyDefinition::Proposer(duty) => Some(duty),
-                DutyDefinition::Attester(_) | DutyDefinition::Sync(_) => None,
-            };
-            Ok(set.0.into_values().filter_map(proposer).collect())
-        })
-    }
-}
-
-impl From<NotResolved> for NoDefinitions {
-    fn from(why: NotResolved) -> Self {
-        match why {
-            NotResolved::NotYet(epoch) => Self::NotYet(epoch.0),
-            NotResolved::Trimmed(epoch) => Self::Trimmed(epoch.0),
-        }
     }
 }
 

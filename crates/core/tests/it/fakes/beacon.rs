@@ -1,0 +1,215 @@
+//! A beacon node that gives every validator its duties and remembers what it is sent.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+};
+
+use futures::future::BoxFuture;
+use tokio::sync::broadcast;
+use trireme_core::{
+    PubKey,
+    ports::{BeaconError, BeaconNode, Duties, ProduceBlock},
+};
+use trireme_eth2::{
+    AttestationData, AttesterDuty, BlsPubkey, Checkpoint, CommitteeIndex, Epoch, Gwei, HeadEvent, ProposalResponse,
+    ProposerDuty, Root, Slot, SyncingStatus, ValidatorIndex, ValidatorInfo, ValidatorRecord, ValidatorStatus,
+    VersionedAttestation, VersionedSignedProposal,
+};
+
+/// How duties are spread over an epoch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// All in the first slot.
+    Grouped,
+    /// Validator after validator, one slot each.
+    OnePerSlot,
+}
+
+pub(crate) struct FakeBeacon {
+    pub(crate) validators: BTreeMap<ValidatorIndex, PubKey>,
+    pub(crate) slots_per_epoch: u64,
+    pub(crate) spread: Spread,
+    /// Distinguishes the views of several beacon nodes.
+    pub(crate) view: u8,
+    pub(crate) failing_proposer_queries: AtomicU32,
+    pub(crate) attester_queries: AtomicUsize,
+    pub(crate) attestation_data_asked: AtomicUsize,
+    pub(crate) submitted: Mutex<Vec<VersionedAttestation>>,
+    /// The answer to submissions, if they are to fail.
+    pub(crate) refusal: Mutex<Option<BeaconError>>,
+    pub(crate) prepared: Mutex<Vec<(ValidatorIndex, [u8; 20])>>,
+    pub(crate) version: String,
+    heads: broadcast::Sender<HeadEvent>,
+}
+
+impl FakeBeacon {
+    /// With validators 1 to `n` of `fakes::key`.
+    pub(crate) fn new(n: u8, slots_per_epoch: u64, view: u8) -> Arc<Self> {
+        Arc::new(Self::with((1..=n).map(|i| (ValidatorIndex(i.into()), super::key(i))).collect(), slots_per_epoch, view))
+    }
+
+    pub(crate) fn with(validators: BTreeMap<ValidatorIndex, PubKey>, slots_per_epoch: u64, view: u8) -> Self {
+        Self {
+            validators,
+            slots_per_epoch,
+            spread: Spread::OnePerSlot,
+            view,
+            failing_proposer_queries: AtomicU32::new(0),
+            attester_queries: AtomicUsize::new(0),
+            attestation_data_asked: AtomicUsize::new(0),
+            submitted: Mutex::default(),
+            refusal: Mutex::default(),
+            prepared: Mutex::default(),
+            version: "Lighthouse/v8".to_owned(),
+            heads: broadcast::channel(4).0,
+        }
+    }
+
+    /// The slot of the `n`-th validator (from 0) of an epoch.
+    fn slot(&self, epoch: Epoch, n: usize) -> Slot {
+        let offset = match self.spread {
+            Spread::Grouped => 0,
+            Spread::OnePerSlot => u64::try_from(n).unwrap() % self.slots_per_epoch,
+        };
+        Slot(epoch.0 * self.slots_per_epoch + offset)
+    }
+
+    fn duties<T>(duties: Vec<T>) -> Duties<T> {
+        Duties { dependent_root: Root([1; 32]), execution_optimistic: false, duties }
+    }
+
+    pub(crate) fn refuse(&self, status: u16, message: &str) {
+        let error = BeaconError::Status { endpoint: "/submit", status, message: message.to_owned() };
+        *self.refusal.lock().unwrap() = Some(error);
+    }
+}
+
+/// What every beacon node of a slot says: they agree on checkpoints and may differ in the head.
+pub(crate) fn attestation_data(slot: Slot, slots_per_epoch: u64, view: u8) -> AttestationData {
+    let epoch = slot.0 / slots_per_epoch;
+    AttestationData {
+        slot,
+        index: CommitteeIndex(0),
+        beacon_block_root: Root([view; 32]),
+        source: Checkpoint { epoch: Epoch(epoch.saturating_sub(1)), root: Root([2; 32]) },
+        target: Checkpoint { epoch: Epoch(epoch), root: Root([3; 32]) },
+    }
+}
+
+fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
+    Box::pin(async move { value })
+}
+
+fn unsupported(endpoint: &'static str) -> BeaconError {
+    BeaconError::Status { endpoint, status: 501, message: "not in this fake".to_owned() }
+}
+
+impl BeaconNode for FakeBeacon {
+    fn node_version(&self) -> BoxFuture<'_, Result<String, BeaconError>> {
+        ready(Ok(self.version.clone()))
+    }
+
+    fn syncing(&self) -> BoxFuture<'_, Result<SyncingStatus, BeaconError>> {
+        let status = SyncingStatus {
+            head_slot: Slot(0),
+            sync_distance: 0,
+            is_syncing: false,
+            is_optimistic: false,
+            el_offline: false,
+        };
+        ready(Ok(status))
+    }
+
+    fn validators(&self, _: &str, keys: &[PubKey]) -> BoxFuture<'_, Result<Vec<ValidatorInfo>, BeaconError>> {
+        let info = |(index, key): (&ValidatorIndex, &PubKey)| ValidatorInfo {
+            index: *index,
+            balance: Gwei(32_000_000_000),
+            status: ValidatorStatus::ActiveOngoing,
+            validator: ValidatorRecord {
+                pubkey: BlsPubkey(key.0),
+                withdrawal_credentials: Root::ZERO,
+                effective_balance: Gwei(32_000_000_000),
+                slashed: false,
+                activation_eligibility_epoch: Epoch(0),
+                activation_epoch: Epoch(0),
+                exit_epoch: Epoch::FAR_FUTURE,
+                withdrawable_epoch: Epoch::FAR_FUTURE,
+            },
+        };
+        ready(Ok(self.validators.iter().filter(|(_, key)| keys.contains(key)).map(info).collect()))
+    }
+
+    fn attester_duties(
+        &self,
+        epoch: Epoch,
+        indices: &[ValidatorIndex],
+    ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>> {
+        self.attester_queries.fetch_add(1, Ordering::Relaxed);
+        let duty = |(n, (index, key)): (usize, (&ValidatorIndex, &PubKey))| AttesterDuty {
+            pubkey: BlsPubkey(key.0),
+            slot: self.slot(epoch, n),
+            validator_index: *index,
+            committee_index: CommitteeIndex(index.0),
+            committee_length: 1,
+            committees_at_slot: 16,
+            validator_committee_index: 0,
+        };
+        let all = self.validators.iter().enumerate().filter(|(_, (index, _))| indices.contains(index));
+        ready(Ok(Self::duties(all.map(duty).collect())))
+    }
+
+    fn proposer_duties(&self, epoch: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
+        let failing = &self.failing_proposer_queries;
+        if failing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+            return ready(Err(BeaconError::Status {
+                endpoint: "/proposer",
+                status: 500,
+                message: "failing on purpose".to_owned(),
+            }));
+        }
+        let duty = |(n, (index, key)): (usize, (&ValidatorIndex, &PubKey))| ProposerDuty {
+            pubkey: BlsPubkey(key.0),
+            slot: self.slot(epoch, n),
+            validator_index: *index,
+        };
+        ready(Ok(Self::duties(self.validators.iter().enumerate().map(duty).collect())))
+    }
+
+    fn attestation_data(&self, slot: Slot, _: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>> {
+        self.attestation_data_asked.fetch_add(1, Ordering::Relaxed);
+        ready(Ok(attestation_data(slot, self.slots_per_epoch, self.view)))
+    }
+
+    fn produce_block(&self, _: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
+        ready(Err(unsupported("/blocks")))
+    }
+
+    fn submit_attestations(&self, atts: Vec<VersionedAttestation>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        if let Some(error) = self.refusal.lock().unwrap().clone() {
+            return ready(Err(error));
+        }
+        self.submitted.lock().unwrap().extend(atts);
+        ready(Ok(()))
+    }
+
+    fn submit_proposal(&self, _: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        ready(Err(unsupported("/blocks")))
+    }
+
+    fn prepare_proposers(&self, prep: Vec<(ValidatorIndex, [u8; 20])>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.prepared.lock().unwrap().extend(prep);
+        ready(Ok(()))
+    }
+
+    fn block_root(&self, _: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
+        ready(Ok(None))
+    }
+
+    fn heads(&self) -> broadcast::Receiver<HeadEvent> {
+        self.heads.subscribe()
+    }
+}

@@ -1,0 +1,159 @@
+//! Decided data: durable before visible, never two values.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use trireme_core::{
+    Duty, DutyType, UnixTime,
+    dutydb::DutyDb,
+    journal::Journal,
+    life::Life,
+    ports::Clock,
+    step::ErrorKind,
+    validatorapi::{NoAnswer, PubKeyByAttestation as _},
+};
+use trireme_eth2::{CommitteeIndex, Slot, ValidatorIndex};
+
+use super::{SPE, decided};
+use crate::fakes::{SimClock, cx_source, key, store::CrashStore, timing};
+
+struct Bench {
+    store: Arc<CrashStore>,
+    clock: Arc<SimClock>,
+    db: Arc<DutyDb>,
+}
+
+async fn open(store: Arc<CrashStore>, clock: Arc<SimClock>) -> Bench {
+    let journal = Arc::new(Journal::inline(Arc::clone(&store) as _));
+    let db = DutyDb::open(journal, Arc::clone(&clock) as _, timing(SPE)).await.unwrap();
+    Bench { store, clock, db: Arc::new(db) }
+}
+
+async fn bench() -> Bench {
+    open(Arc::default(), SimClock::starting_at(UnixTime(0))).await
+}
+
+impl Bench {
+    async fn store(&self, slot: u64, validators: u8, view: u8) -> Result<(), (ErrorKind, String)> {
+        let duty = Duty::new(Slot(slot), DutyType::Attester);
+        let set = Arc::new(decided(Slot(slot), validators, view));
+        let stored = Arc::clone(&self.db).store(cx_source(timing(SPE)).cx(duty), set).await;
+        stored.map_err(|e| (e.kind, e.to_string()))
+    }
+
+    async fn restarted(self, kept: usize) -> Self {
+        self.store.crash(kept);
+        open(self.store, self.clock).await
+    }
+
+    fn head(&self, slot: u64, committee: u64) -> Option<u8> {
+        let data = self.db.await_attestation(Slot(slot), CommitteeIndex(committee)).now_or_never()?.ok()?;
+        Some(data.beacon_block_root.0[0])
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn decided_data_reach_waiters_by_committee_and_by_committee_zero() {
+    let b = bench().await;
+    let db = Arc::clone(&b.db);
+    let (zero, own, stored) = tokio::join!(
+        db.await_attestation(Slot(1), CommitteeIndex(0)),
+        db.await_attestation(Slot(1), CommitteeIndex(2)),
+        b.store(1, 3, 9),
+    );
+    stored.unwrap();
+    assert_eq!(zero.unwrap(), own.unwrap());
+    for committee in [CommitteeIndex(2), CommitteeIndex(0)] {
+        assert_eq!(b.db.pubkey_by_attestation(Slot(1), committee, ValidatorIndex(2)), Some(key(2)));
+    }
+    assert_eq!(b.db.pubkey_by_attestation(Slot(1), CommitteeIndex(1), ValidatorIndex(2)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_value_is_refused_and_the_same_again_is_fine() {
+    let b = bench().await;
+    b.store(1, 2, 9).await.unwrap();
+    b.store(1, 2, 9).await.unwrap();
+    let (kind, text) = b.store(1, 2, 8).await.unwrap_err();
+    assert_eq!(kind, ErrorKind::Permanent);
+    assert!(text.contains("already stored for duty 1/attester"), "{text}");
+    assert_eq!(b.head(1, 0), Some(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decided_duty_costs_one_flush_for_all_its_validators() {
+    let b = bench().await;
+    b.store(1, 100, 9).await.unwrap();
+    assert_eq!(b.store.flushes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_visible_that_is_not_on_disk() {
+    let b = bench().await;
+    b.store.break_down();
+    assert!(b.store(1, 2, 9).await.is_err());
+    assert_eq!(b.head(1, 0), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_may_have_been_written_still_excludes_another() {
+    let b = bench().await;
+    b.store.break_down();
+    assert!(b.store(1, 2, 9).await.is_err());
+    let (_, text) = b.store(1, 2, 8).await.unwrap_err();
+    assert!(text.contains("already stored"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_the_values_are_there_and_another_one_is_refused() {
+    let b = bench().await;
+    b.store(1, 2, 9).await.unwrap();
+    let b = b.restarted(0).await;
+    assert_eq!(b.head(1, 2), Some(9));
+    assert!(b.store(1, 2, 8).await.is_err());
+    b.store(1, 2, 9).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_ends_with_the_duty() {
+    let b = bench().await;
+    let waited = b.db.await_attestation(Slot(0), CommitteeIndex(0)).await;
+    assert_eq!(waited, Err(NoAnswer::Expired));
+    // An epoch of four slots and the margin.
+    assert_eq!(b.clock.now(), UnixTime::from_secs(49));
+    assert!(b.db.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_of_an_ended_duty_are_forgotten_and_never_taken_again() {
+    let b = bench().await;
+    let life = Life::new();
+    life.task("dutydb", Arc::clone(&b.db).run());
+    b.store(1, 2, 9).await.unwrap();
+    b.clock.sleep_until(UnixTime::from_secs(62)).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(b.db.is_empty());
+    assert_eq!(b.store(1, 2, 8).await.unwrap_err().0, ErrorKind::Expired);
+    life.stop().await;
+    // Even if after a restart the clock is wrong and the duty looks open again, whatever the crash left of the trim.
+    for kept in [0, 1] {
+        let store = Arc::clone(&b.store);
+        store.crash(kept);
+        let late = open(store, SimClock::starting_at(UnixTime(0))).await;
+        assert!(late.store(1, 2, 8).await.is_err(), "with {kept} buffered writes kept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_key_for_a_validators_index_is_refused() {
+    use trireme_core::data::UnsignedData;
+    let b = bench().await;
+    b.store(1, 2, 9).await.unwrap();
+    let duty = Duty::new(Slot(1), DutyType::Attester);
+    let mut set = decided(Slot(1), 1, 9);
+    let value = set.0.remove(&key(1)).unwrap();
+    assert!(matches!(value, UnsignedData::Attestation(_)));
+    set.0.insert(key(7), value);
+    let refused = Arc::clone(&b.db).store(cx_source(timing(SPE)).cx(duty), Arc::new(set)).await;
+    assert!(refused.unwrap_err().to_string().contains("validator key of the index"));
+}

@@ -1,0 +1,72 @@
+//! What is asked of the beacon node, and how often.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use futures::future::BoxFuture;
+use trireme_core::{
+    Duty, DutyType, PubKey, UnixTime,
+    answers::AwaitAggregated,
+    data::{SignedData, UnsignedData, UnsignedDataSet},
+    definitions::{DutyDefinition, DutyDefinitionSet},
+    fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
+    life::Life,
+    step::{ErrorKind, StepName},
+    validatorapi::NoAnswer,
+};
+use trireme_eth2::{BlsPubkey, ProposerDuty, Slot, ValidatorIndex};
+
+use super::{SPE, attester};
+use crate::fakes::{
+    Captured, SimClock, beacon::FakeBeacon, beacon::attestation_data, chain, cluster, cx_source, key, policy, timing,
+};
+
+struct NeverAggregated;
+
+impl AwaitAggregated for NeverAggregated {
+    fn aggregated(&self, _: Duty, _: PubKey) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
+        Box::pin(async { Err(NoAnswer::Expired) })
+    }
+}
+
+fn fetcher(beacon: &Arc<FakeBeacon>) -> (Arc<Fetcher>, Arc<Captured<UnsignedDataSet>>) {
+    let fetcher = Arc::new(Fetcher::new(FetcherParts {
+        beacon: Arc::clone(beacon) as _,
+        aggregated: Arc::new(NeverAggregated),
+        chain: chain(SPE),
+        cluster: cluster(0, 3),
+        graffiti: Graffiti::new(&[], "trireme", true, &cluster(0, 3)).unwrap(),
+        builder: false,
+        metrics: FetcherMetrics::default(),
+    }));
+    let heard = Captured::new();
+    let policy = policy(&Life::new(), SimClock::starting_at(UnixTime(0)), timing(SPE));
+    fetcher.fetched.to(policy.inline(StepName::ConsensusPropose), &heard, Captured::record);
+    (fetcher, heard)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_request_serves_all_attesters_of_a_slot_and_each_keeps_its_own_duty() {
+    let beacon = FakeBeacon::new(3, SPE, 9);
+    let (fetcher, heard) = fetcher(&beacon);
+    let duty = Duty::new(Slot(2), DutyType::Attester);
+    let definitions = (1..=3).map(|n| (key(n), DutyDefinition::Attester(attester(n, duty.slot)))).collect();
+    fetcher.fetch(cx_source(timing(SPE)).cx(duty), Arc::new(DutyDefinitionSet(definitions))).await.unwrap();
+    assert_eq!(beacon.attestation_data_asked.load(Ordering::Relaxed), 1);
+    let (_, set) = heard.take().pop().unwrap();
+    for n in 1..=3 {
+        let UnsignedData::Attestation(att) = &set.0[&key(n)] else { panic!("not an attestation") };
+        assert_eq!((att.data, att.duty), (attestation_data(duty.slot, SPE, 9), attester(n, duty.slot)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_randao_no_block_is_asked_for() {
+    let (fetcher, heard) = fetcher(&FakeBeacon::new(3, SPE, 9));
+    let duty = Duty::new(Slot(2), DutyType::Proposer);
+    let definition =
+        ProposerDuty { pubkey: BlsPubkey(key(1).0), slot: duty.slot, validator_index: ValidatorIndex(1) };
+    let set = DutyDefinitionSet([(key(1), DutyDefinition::Proposer(definition))].into());
+    let error = fetcher.fetch(cx_source(timing(SPE)).cx(duty), Arc::new(set)).await.unwrap_err();
+    assert_eq!((error.kind, error.beacon), (ErrorKind::Expired, false));
+    assert!(heard.take().is_empty());
+}

@@ -1,0 +1,74 @@
+//! The components of the workflow, each alone between fakes.
+
+mod dutydb;
+mod exchange;
+mod fetcher;
+mod scheduler;
+mod signatures;
+
+use std::collections::BTreeMap;
+
+use trireme_core::{
+    PubKey, ShareIdx,
+    data::{AttestationDuty, ParSignedData, ParSignedDataSet, SignedData, SignedRandao, UnsignedData, UnsignedDataSet},
+};
+use trireme_eth2::{
+    AttestationData, AttesterDuty, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex, Epoch, ForkedAttestation,
+    SingleAttestation, Slot, ValidatorIndex, VersionedAttestation, electra,
+};
+
+use crate::fakes::{beacon::attestation_data, key, scheme};
+
+/// Slots per epoch in these tests.
+pub(crate) const SPE: u64 = 4;
+
+pub(crate) fn attester(n: u8, slot: Slot) -> AttesterDuty {
+    AttesterDuty {
+        pubkey: BlsPubkey(key(n).0),
+        slot,
+        validator_index: ValidatorIndex(n.into()),
+        committee_index: CommitteeIndex(n.into()),
+        committee_length: 1,
+        committees_at_slot: 16,
+        validator_committee_index: 0,
+    }
+}
+
+/// Decided attestation data for validators 1 to `n`; `view` is the head voted for.
+pub(crate) fn decided(slot: Slot, n: u8, view: u8) -> UnsignedDataSet {
+    let one = |n| {
+        let data = attestation_data(slot, SPE, view);
+        (key(n), UnsignedData::Attestation(AttestationDuty { data, duty: attester(n, slot) }))
+    };
+    UnsignedDataSet((1..=n).map(one).collect())
+}
+
+/// A validator's vote, not signed.
+pub(crate) fn vote(n: u8, data: AttestationData) -> SignedData {
+    let single = SingleAttestation {
+        committee_index: CommitteeIndex(n.into()),
+        attester_index: ValidatorIndex(n.into()),
+        data,
+        signature: BlsSignature([0; 96]),
+    };
+    let attestation = electra::Attestation::from_single(&single).unwrap();
+    SignedData::Attestation(VersionedAttestation {
+        validator_index: Some(single.attester_index),
+        attestation: ForkedAttestation::Fulu(attestation),
+    })
+}
+
+pub(crate) fn randao(epoch: u64) -> SignedData {
+    SignedData::Randao(SignedRandao { epoch: Epoch(epoch), signature: BlsSignature([0; 96]) })
+}
+
+/// Share `share`'s partial of `data` for a validator, signed.
+pub(crate) fn partial(chain: &ChainSpec, validator: PubKey, share: u8, data: SignedData) -> ParSignedData {
+    let share = ShareIdx(share);
+    let signature = scheme::sign(validator, share, data.signing_root(chain).unwrap());
+    ParSignedData { data: data.with_signature(signature), share }
+}
+
+pub(crate) fn set(entries: impl IntoIterator<Item = (PubKey, ParSignedData)>) -> ParSignedDataSet {
+    ParSignedDataSet(entries.into_iter().collect::<BTreeMap<_, _>>())
+}
