@@ -2,5 +2,4 @@
 
 mod build;
 mod properties;
-mod samples;
 mod vectors;
