@@ -9,3 +9,5 @@
 pub mod judge;
 #[cfg(feature = "mocks")]
 pub mod vc;
+#[cfg(feature = "sim")]
+pub mod sim;
