@@ -151,6 +151,16 @@ impl Error for StepError {
     }
 }
 
+/// Errors of components cannot be compared; what they say can.
+impl PartialEq for StepError {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, self.step, self.beacon) == (other.kind, other.step, other.beacon)
+            && self.source.to_string() == other.source.to_string()
+    }
+}
+
+impl Eq for StepError {}
+
 impl<E: Fault> From<E> for StepError {
     fn from(error: E) -> Self {
         Self { kind: error.kind(), step: None, beacon: error.is_beacon(), source: Arc::new(error) }

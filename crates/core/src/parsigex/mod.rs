@@ -65,21 +65,8 @@ pub enum ParSigExError {
     Broken(#[from] Broken),
     /// What followed went wrong.
     #[error(transparent)]
-    Next(Arc<NextError>),
+    Next(StepError),
 }
-
-/// A step behind the exchange went wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NextError(StepError);
-
-impl PartialEq for NextError {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.to_string() == other.0.to_string()
-    }
-}
-
-impl Eq for NextError {}
 
 /// Metrics, named as Charon's.
 #[derive(Debug, Clone)]
@@ -174,8 +161,7 @@ impl ParSigEx {
             return Err(ParSigExError::Gated(duty));
         }
         self.verify(from, duty, &set).await?;
-        let received = self.received.emit(&self.parts.cx.cx(duty), Arc::new(set)).await;
-        received.map_err(|error| ParSigExError::Next(Arc::new(NextError(error))))
+        self.received.emit(&self.parts.cx.cx(duty), Arc::new(set)).await.map_err(ParSigExError::Next)
     }
 
     async fn verify(&self, from: PeerIdx, duty: Duty, set: &ParSignedDataSet) -> Result<(), ParSigExError> {

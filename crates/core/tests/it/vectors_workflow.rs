@@ -20,11 +20,11 @@ use trireme_core::{
     step::{StepError, StepName},
     validators::ValidatorCache,
 };
-use trireme_eth2::{Slot, ValidatorIndex};
+use trireme_eth2::{AttesterDuty, BlsPubkey, CommitteeIndex, ProposerDuty, Slot, ValidatorIndex};
 
 use crate::fakes::{
     self, NoEntropy, SimClock,
-    beacon::{FakeBeacon, Spread},
+    beacon::{FakeBeacon, Given},
     timing,
 };
 
@@ -101,11 +101,10 @@ mod vectors {
     fn scheduler_duties() {
         trireme_vectors::each("core", "scheduler-duties", |e| {
             let expected: Vec<Announced> = e.parse();
-            let spread = if e.field::<u64>("duty_factor") == 0 { Spread::Grouped } else { Spread::OnePerSlot };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
             let got = runtime.unwrap().block_on(scheduled(
                 &expected,
-                spread,
+                e.field("duty_factor"),
                 e.field("failing_proposer_queries"),
                 e.field("slots"),
             ));
@@ -124,28 +123,61 @@ struct Announced {
     definitions: BTreeMap<String, String>,
 }
 
+/// Slots in an epoch of the mock's chain.
+const SPE: u64 = 16;
+
+/// The mock's answers: those that the file shows, and for validators that it does not show the ones that its formula
+/// gives (validator `i` in slot `i * factor`; a second proposer of a slot is left out).
+fn given(expected: &[Announced], validators: &BTreeMap<ValidatorIndex, PubKey>, factor: u64) -> Given {
+    let shown = |kind: &str| {
+        let of_kind = expected.iter().filter(|a| a.duty.ends_with(kind));
+        of_kind.flat_map(|a| a.definitions.values().cloned()).collect::<Vec<_>>()
+    };
+    let mut attesters: Vec<AttesterDuty> =
+        shown("/attester").iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let mut proposers: Vec<ProposerDuty> =
+        shown("/proposer").iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    for (i, (index, key)) in (0_u64..).zip(validators) {
+        let (slot, pubkey) = (Slot(i * factor % SPE), BlsPubkey(key.0));
+        if !attesters.iter().any(|d| d.validator_index == *index) {
+            attesters.push(AttesterDuty {
+                pubkey,
+                slot,
+                validator_index: *index,
+                committee_index: CommitteeIndex(index.0),
+                committee_length: factor,
+                committees_at_slot: SPE,
+                validator_committee_index: 0,
+            });
+        }
+        if !proposers.iter().any(|d| d.validator_index == *index || d.slot == slot) {
+            proposers.push(ProposerDuty { pubkey, slot, validator_index: *index });
+        }
+    }
+    Given { attesters, proposers }
+}
+
 /// Runs the scheduler over `slots` slots of the mock's chain and returns what it announced, in the order of the file:
 /// by slot, and in a slot by the number of the type.
-async fn scheduled(expected: &[Announced], spread: Spread, failing: u32, slots: u64) -> Vec<Announced> {
+async fn scheduled(expected: &[Announced], factor: u64, failing: u32, slots: u64) -> Vec<Announced> {
     // The mock's validators have indices from 1; their keys are those of the file.
     let mut validators = BTreeMap::new();
     for (key, text) in expected.iter().flat_map(|a| &a.definitions) {
         let index = serde_json::from_str::<serde_json::Value>(text).unwrap()["validator_index"].as_str().unwrap().parse();
         validators.insert(ValidatorIndex(index.unwrap()), key.parse::<PubKey>().unwrap());
     }
-    // Validators whose duties are all missing from the file still count for the order of the others.
     for n in 1..=3 {
         validators.entry(ValidatorIndex(n)).or_insert(PubKey([u8::try_from(n).unwrap(); 48]));
     }
-    let slots_per_epoch = 16;
-    let timing = timing(slots_per_epoch);
+    let timing = timing(SPE);
     let clock = SimClock::starting_at(UnixTime(0));
     let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
     let life = Life::new();
     let validator = |key: &PubKey| Validator { key: *key, shares: Vec::new(), fee_recipient: [0; 20] };
     let cluster = Arc::new(Cluster::new([0; 32], 4, 3, PeerIdx(0), validators.values().map(validator).collect()));
-    let mut beacon = FakeBeacon::with(validators, slots_per_epoch, 0);
-    beacon.spread = spread;
+    let given = given(expected, &validators, factor);
+    let mut beacon = FakeBeacon::with(validators, SPE, 0);
+    beacon.given = Some(given);
     beacon.failing_proposer_queries.store(failing, Ordering::Relaxed);
     let beacon = Arc::new(beacon);
     let cache = Arc::new(ValidatorCache::new(Arc::clone(&beacon) as _, &cluster, Default::default()));
@@ -187,7 +219,7 @@ impl Heard {
             (key.to_string(), text.unwrap())
         };
         // Times of duties without offset are not part of the file.
-        let at = if start_offset(cx.duty.kind, &timing(16)).is_zero() { UnixTime(0) } else { self.clock.now() };
+        let at = if start_offset(cx.duty.kind, &timing(SPE)).is_zero() { UnixTime(0) } else { self.clock.now() };
         let ms = at.since(UnixTime(0)).as_millis();
         let time = format!("{:02}:{:02}.{:03}", ms / 60_000, ms / 1_000 % 60, ms % 1_000);
         let announced = Announced {

@@ -20,19 +20,17 @@ use trireme_eth2::{
     VersionedAttestation, VersionedSignedProposal,
 };
 
-/// How duties are spread over an epoch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Spread {
-    /// All in the first slot.
-    Grouped,
-    /// Validator after validator, one slot each.
-    OnePerSlot,
+/// Duties given by hand, all within the first epoch.
+pub(crate) struct Given {
+    pub(crate) attesters: Vec<AttesterDuty>,
+    pub(crate) proposers: Vec<ProposerDuty>,
 }
 
 pub(crate) struct FakeBeacon {
     pub(crate) validators: BTreeMap<ValidatorIndex, PubKey>,
     pub(crate) slots_per_epoch: u64,
-    pub(crate) spread: Spread,
+    /// Instead of one validator per slot.
+    pub(crate) given: Option<Given>,
     /// Distinguishes the views of several beacon nodes.
     pub(crate) view: u8,
     pub(crate) failing_proposer_queries: AtomicU32,
@@ -56,7 +54,7 @@ impl FakeBeacon {
         Self {
             validators,
             slots_per_epoch,
-            spread: Spread::OnePerSlot,
+            given: None,
             view,
             failing_proposer_queries: AtomicU32::new(0),
             attester_queries: AtomicUsize::new(0),
@@ -71,11 +69,7 @@ impl FakeBeacon {
 
     /// The slot of the `n`-th validator (from 0) of an epoch.
     fn slot(&self, epoch: Epoch, n: usize) -> Slot {
-        let offset = match self.spread {
-            Spread::Grouped => 0,
-            Spread::OnePerSlot => u64::try_from(n).unwrap() % self.slots_per_epoch,
-        };
-        Slot(epoch.0 * self.slots_per_epoch + offset)
+        Slot(epoch.0 * self.slots_per_epoch + u64::try_from(n).unwrap() % self.slots_per_epoch)
     }
 
     fn duties<T>(duties: Vec<T>) -> Duties<T> {
@@ -158,6 +152,9 @@ impl BeaconNode for FakeBeacon {
             committees_at_slot: 16,
             validator_committee_index: 0,
         };
+        if let Some(given) = &self.given {
+            return ready(Ok(Self::duties(if epoch.0 == 0 { given.attesters.clone() } else { Vec::new() })));
+        }
         let all = self.validators.iter().enumerate().filter(|(_, (index, _))| indices.contains(index));
         ready(Ok(Self::duties(all.map(duty).collect())))
     }
@@ -170,6 +167,9 @@ impl BeaconNode for FakeBeacon {
                 status: 500,
                 message: "failing on purpose".to_owned(),
             }));
+        }
+        if let Some(given) = &self.given {
+            return ready(Ok(Self::duties(if epoch.0 == 0 { given.proposers.clone() } else { Vec::new() })));
         }
         let duty = |(n, (index, key)): (usize, (&ValidatorIndex, &PubKey))| ProposerDuty {
             pubkey: BlsPubkey(key.0),
