@@ -17,6 +17,7 @@ use tokio::sync::{
 };
 use trireme_core::{
     ids::PubKey,
+    metrics::CacheMetrics,
     ports::{BeaconError, BeaconNode, Duties, ProduceBlock},
 };
 use trireme_eth2::{
@@ -42,12 +43,13 @@ pub struct DutiesOnce {
     inner: Arc<dyn BeaconNode>,
     slots_per_epoch: u64,
     state: Mutex<State>,
+    metrics: CacheMetrics,
 }
 
 impl DutiesOnce {
     /// In front of `inner`.
     #[must_use]
-    pub fn new(inner: Arc<dyn BeaconNode>, slots_per_epoch: u64) -> Self {
+    pub fn new(inner: Arc<dyn BeaconNode>, slots_per_epoch: u64, metrics: CacheMetrics) -> Self {
         let state = State {
             attester: BTreeMap::new(),
             proposer: BTreeMap::new(),
@@ -57,6 +59,16 @@ impl DutiesOnce {
             inner,
             slots_per_epoch,
             state: Mutex::new(state),
+            metrics,
+        }
+    }
+
+    /// Counts a question whose answer is there, or is not.
+    fn count(&self, endpoint: &'static str, kept: bool) {
+        if kept {
+            self.metrics.hit(endpoint);
+        } else {
+            self.metrics.miss(endpoint);
         }
     }
 
@@ -81,6 +93,7 @@ impl DutiesOnce {
             return ask().await;
         }
         let cell = self.state().attester_cell(epoch, &indices);
+        self.count("attester_duties", cell.as_ref().is_some_and(|c| c.initialized()));
         match cell {
             Some(cell) => cell.get_or_try_init(ask).await.cloned(),
             None => ask().await,
@@ -89,6 +102,7 @@ impl DutiesOnce {
 
     async fn proposer(&self, epoch: Epoch) -> Result<Duties<ProposerDuty>, BeaconError> {
         let cell = self.state().proposer_cell(epoch);
+        self.count("proposer_duties", cell.initialized());
         cell.get_or_try_init(|| self.inner.proposer_duties(epoch))
             .await
             .cloned()

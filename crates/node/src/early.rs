@@ -6,8 +6,8 @@
 use std::{future::Future, io};
 
 use axum::{
-    Json, Router,
-    http::StatusCode,
+    Router,
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -24,14 +24,18 @@ pub(crate) async fn serve(
 }
 
 fn router(node_version: String) -> Router {
-    let version = json!({"data": {"version": node_version}});
+    let version = json!({"data": {"version": node_version}}).to_string();
     Router::new()
-        .route("/eth/v1/node/version", get(async move || Json(version)))
+        .route("/eth/v1/node/version", get(async move || answer(StatusCode::OK, version)))
         .fallback(too_early)
 }
 
 async fn too_early() -> Response {
     let message = "the node is waiting for its beacon node";
-    let body = json!({"code": StatusCode::SERVICE_UNAVAILABLE.as_u16(), "message": message});
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    answer(status, json!({"code": status.as_u16(), "message": message}).to_string())
+}
+
+fn answer(status: StatusCode, json: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], json).into_response()
 }

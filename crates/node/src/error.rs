@@ -105,6 +105,12 @@ pub enum NodeError {
     /// The network between the nodes.
     #[error("the p2p network did not start: {0}")]
     P2p(String),
+    /// What the store holds of duties cannot be used.
+    #[error("the store of decided duties cannot be used: {0}")]
+    Decided(#[from] trireme_core::dutydb::DutyDbError),
+    /// What the store holds of signatures cannot be used.
+    #[error("the store of signatures cannot be used: {0}")]
+    Signatures(#[from] trireme_core::aggsigdb::AggSigDbError),
     /// A part that the node cannot be without has ended.
     #[error("{task} ended: {reason}; the node stopped after saving its store")]
     Essential {

@@ -2,14 +2,21 @@
 //!
 //! Begin reading at `run`: the statements there are the start order.
 
+mod about;
 mod cluster;
 mod config;
 mod early;
 mod error;
 mod files;
 mod keylock;
+mod known;
 mod listen;
 mod ready;
+mod run;
+mod stop;
+pub mod workflow;
 
 pub use config::{BeaconConfig, CustomNetwork, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig, Version};
 pub use error::NodeError;
+pub use run::run;
+pub use stop::Shutdown;

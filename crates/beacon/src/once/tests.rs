@@ -108,7 +108,7 @@ const ONE: &[ValidatorIndex] = &[ValidatorIndex(1)];
 #[tokio::test]
 async fn many_askers_at_once_make_one_request() {
     let node = Node::new();
-    let once = DutiesOnce::new(node.clone(), 16);
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
     let answers = futures::future::join_all((0..10).map(|_| once.attester_duties(Epoch(3), ONE))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(node.asked(), 1);
@@ -120,7 +120,7 @@ async fn many_askers_at_once_make_one_request() {
 #[tokio::test]
 async fn order_of_the_indices_does_not_matter_but_the_set_does() {
     let node = Node::new();
-    let once = DutiesOnce::new(node.clone(), 16);
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
     let (a, b) = (ValidatorIndex(1), ValidatorIndex(2));
     once.attester_duties(Epoch(3), &[a, b]).await.unwrap();
     once.attester_duties(Epoch(3), &[b, a]).await.unwrap();
@@ -132,7 +132,7 @@ async fn order_of_the_indices_does_not_matter_but_the_set_does() {
 #[tokio::test]
 async fn answer_for_no_validators_and_errors_are_not_kept() {
     let node = Node::new();
-    let once = DutiesOnce::new(node.clone(), 16);
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
     once.attester_duties(Epoch(3), &[]).await.unwrap();
     once.attester_duties(Epoch(3), &[]).await.unwrap();
     assert_eq!(node.asked(), 2);
@@ -146,7 +146,7 @@ async fn answer_for_no_validators_and_errors_are_not_kept() {
 #[tokio::test]
 async fn head_with_another_dependent_root_makes_us_ask_again() {
     let node = Node::new();
-    let once = DutiesOnce::new(node.clone(), 16);
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
     once.attester_duties(Epoch(2), ONE).await.unwrap();
     once.attester_duties(Epoch(3), ONE).await.unwrap();
     node.asked();
@@ -165,7 +165,7 @@ async fn head_with_another_dependent_root_makes_us_ask_again() {
 #[tokio::test]
 async fn old_epochs_are_forgotten() {
     let node = Node::new();
-    let once = DutiesOnce::new(node, 16);
+    let once = DutiesOnce::new(node, 16, CacheMetrics::default());
     for epoch in 0..100 {
         once.attester_duties(Epoch(epoch), ONE).await.unwrap();
         once.proposer_duties(Epoch(epoch)).await.unwrap();

@@ -1,0 +1,424 @@
+//! One node from its start to its end.
+//!
+//! The statements of `start` are the start order, those of `stop::Parts::stop` the stop order. Until the beacon node has
+//! told its chain the node is there for its peers and says at the validator API who it is; duties begin afterwards.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::AtomicU64,
+    },
+};
+
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use trireme_beacon::{Client, DutiesOnce, Timeouts};
+use trireme_core::{
+    clock::SystemClock,
+    compute::Pool,
+    entropy::OsEntropy,
+    fetcher::Graffiti,
+    journal::Journal,
+    life::{Life, StopReason},
+    metrics::CacheMetrics,
+    ports::{BeaconNode, Clock, Entropy, PeerNet},
+    scheme::Bls,
+};
+use trireme_eth2::ChainSpec;
+use trireme_p2p::{Host, HostHandle, P2pMetrics};
+use trireme_store::{Owner, SledStore};
+use trireme_telemetry::{Monitoring, metrics as telemetry};
+
+use crate::{
+    BeaconConfig, NodeConfig, NodeError, about,
+    cluster::{self, Loaded},
+    early, keylock, known, listen,
+    ready::{Check, Ready},
+    stop::{Parts, Shutdown},
+    workflow::{Lives, Ports, Settings, Workflow, timing},
+};
+
+/// Where the store lies in the data folder.
+const STORE: &str = "store";
+const VALIDATOR_API_FLAG: &str = "--validator-api-address";
+const MONITORING_FLAG: &str = "--monitoring-address";
+
+/// Runs a node until it is asked to stop or cannot go on. The store is flushed in every case.
+///
+/// # Errors
+///
+/// [`NodeError`]: a sentence that says what stopped the node and what to do.
+pub async fn run(config: NodeConfig, shutdown: Shutdown) -> Result<(), NodeError> {
+    let life = Life::new();
+    shutdown.watch(&life);
+    let mut journal = None;
+    let result = run_in(&config, &shutdown, &life, &mut journal).await;
+    life.stop().await;
+    if let Some(journal) = journal {
+        blocking(move || journal.close()).await;
+    }
+    result
+}
+
+async fn run_in(
+    config: &NodeConfig,
+    shutdown: &Shutdown,
+    life: &Life,
+    kept: &mut Option<Arc<Journal>>,
+) -> Result<(), NodeError> {
+    let started = tokio::select! { biased;
+        reason = life.stop_asked() => return outcome(reason, Vec::new()),
+        started = Box::pin(start(config, life, kept)) => started?,
+    };
+    let reason = life.stop_asked().await;
+    if let StopReason::Ended { .. } | StopReason::Panicked { .. } = &reason {
+        tracing::error!(topic = "app-stop", %reason, "The node cannot go on");
+    }
+    let late = tokio::select! { biased;
+        () = shutdown.at_once() => Vec::new(),
+        late = started.stop() => late,
+    };
+    tracing::info!(topic = "app-stop", "Shutting down gracefully");
+    outcome(reason, late)
+}
+
+fn outcome(reason: StopReason, late: Vec<&'static str>) -> Result<(), NodeError> {
+    if !late.is_empty() {
+        tracing::warn!(topic = "app-stop", tasks = late.join(", "), "These parts did not end in time and were dropped");
+    }
+    match reason {
+        StopReason::Asked(_) => Ok(()),
+        StopReason::Ended { task, why } => Err(NodeError::Essential { task: task.to_owned(), reason: why }),
+        StopReason::Panicked { task, message } => {
+            Err(NodeError::Essential { task: task.to_owned(), reason: format!("it panicked: {message}") })
+        }
+    }
+}
+
+/// The start order.
+async fn start(config: &NodeConfig, life: &Life, kept: &mut Option<Arc<Journal>>) -> Result<Parts, NodeError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    tracing::info!(
+        version = config.version.text,
+        git_commit_hash = config.version.git_hash,
+        git_commit_time = config.version.git_time,
+        "Trireme starting"
+    );
+
+    // What we are, and that nobody else is it.
+    let identity = cluster::identity(&config.private_key_file)?;
+    let key_lock = keylock::KeyLock::take(&config.private_key_file)?;
+    let loaded = {
+        let config = config.clone();
+        Arc::new(blocking(move || cluster::load(&config, identity)).await?)
+    };
+    if config.private_key_file_lock {
+        let hash = format!("0x{}", hex::encode(loaded.cluster.hash));
+        let file = keylock::TimestampLock::take(&config.private_key_file, hash, clock.now())?;
+        let clock = Arc::clone(&clock);
+        life.task("private key lock", async move { file.keep(clock.as_ref()).await });
+    }
+    // Held until every task of the node has ended.
+    life.task("private key", hold(key_lock));
+    log_lock(config, &loaded);
+
+    // Places to listen: before anything is written or sent.
+    let vapi_listener = listen::bind(VALIDATOR_API_FLAG, &config.validator_api.address).await?;
+    let (vapi_listener, early_listener) = listen::share(vapi_listener).map_err(|e| NodeError::Listen {
+        flag: VALIDATOR_API_FLAG,
+        address: config.validator_api.address.clone(),
+        reason: e.to_string(),
+    })?;
+    let monitoring_listener = match &config.monitoring_address {
+        Some(address) => Some(listen::bind(MONITORING_FLAG, address).await?),
+        None => None,
+    };
+    let node_version = about::node_version(&config.version);
+    let early_stop = CancellationToken::new();
+    let early_end = serve_early(life, early_listener, node_version.clone(), early_stop.clone());
+
+    // Metrics and readiness.
+    let registry = Arc::new(Mutex::new(telemetry::registry(&about::labels(config, &loaded))));
+    let ready = register(&registry, config, &loaded, life, clock.as_ref());
+    if let Some(listener) = monitoring_listener {
+        serve_monitoring(life, listener, &registry, &ready);
+    }
+
+    // The store.
+    let owner = Owner { cluster: loaded.cluster.hash, share: loaded.cluster.share() };
+    let path = config.data_dir.join(STORE);
+    let store = blocking(move || SledStore::open(&path, &owner)).await?;
+    let journal = Arc::new(Journal::start(Arc::new(store)).map_err(no_threads)?);
+    *kept = Some(Arc::clone(&journal));
+
+    // The other operators.
+    let (net, host) = start_network(config, life, &loaded, &registry, &clock, &entropy).await?;
+
+    // The keys' points, while the beacon node is asked.
+    let pool = Arc::new(Pool::for_this_machine().map_err(no_threads)?);
+    let scheme = {
+        let loaded = Arc::clone(&loaded);
+        blocking(move || Bls::new(&loaded.cluster)).await.map_err(|e| NodeError::Lock {
+            path: config.lock_file.clone(),
+            reason: e.to_string(),
+        })?
+    };
+
+    // The chain. A beacon node that is down is waited for.
+    let client = Arc::new(beacon_client(&config.beacon, &registry)?);
+    let chain = Arc::new(wait_for_chain(&client, &loaded).await?);
+    client.describe().await;
+    client.check_clock(clock.as_ref()).await;
+    let timing = timing(&chain);
+    {
+        let (client, clock) = (Arc::clone(&client), Arc::clone(&clock));
+        life.task("head events", async move { client.follow_heads(clock.as_ref(), timing).await });
+    }
+    let caches = CacheMetrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
+    let beacon: Arc<dyn BeaconNode> = Arc::new(DutiesOnce::new(client, chain.slots_per_epoch, caches.clone()));
+
+    // The workflow.
+    let lives = Lives {
+        scheduling: life.child(),
+        duties: life.child(),
+        duties_stop: CancellationToken::new(),
+    };
+    let cluster = Arc::new(loaded.cluster.clone());
+    let graffiti = graffiti(config, &loaded)?;
+    let workflow = Workflow::start(
+        Ports {
+            beacon: Arc::clone(&beacon),
+            net,
+            journal,
+            clock: Arc::clone(&clock),
+            compute: pool,
+            entropy,
+            scheme: Arc::new(scheme),
+            caches,
+        },
+        Settings { cluster, chain, graffiti, builder: config.proposals.builder_api },
+        &lives,
+        &registry,
+    )
+    .await?;
+
+    // The validator client may come.
+    early_stop.cancel();
+    early_end.cancelled().await;
+    let requests = Arc::new(AtomicU64::new(0));
+    let vapi = life.child();
+    let vapi_stop = CancellationToken::new();
+    serve_validator_api(config, &vapi, vapi_listener, workflow, Arc::clone(&requests), &vapi_stop, &registry)?;
+    let connected = host.connected();
+    let me = loaded.cluster.me;
+    let check = Check {
+        ready,
+        beacon,
+        clock,
+        timing,
+        threshold: loaded.cluster.threshold,
+        connected: Box::new(move || connected.borrow().iter().filter(|p| **p != me).count()),
+        requests,
+    };
+    life.task("readiness", check.run());
+    Ok(Parts {
+        scheduling: lives.scheduling,
+        vapi_stop,
+        vapi,
+        duties_stop: lives.duties_stop,
+        duties: lives.duties,
+        host,
+    })
+}
+
+/// Runs something that takes long on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // A panic there is a panic here; a cancelled runtime has nobody to tell.
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+}
+
+async fn hold<T>(_held: T) {
+    std::future::pending().await
+}
+
+fn no_threads(e: std::io::Error) -> NodeError {
+    NodeError::Essential { task: "start".to_owned(), reason: format!("the system gives no thread: {e}") }
+}
+
+fn log_lock(config: &NodeConfig, loaded: &Loaded) {
+    let peers: Vec<&str> = loaded.peers.iter().map(|p| p.name.as_str()).collect();
+    tracing::info!(
+        peer_name = loaded.my_name(),
+        nickname = config.nickname,
+        peer_index = loaded.cluster.me.0,
+        cluster_name = loaded.name,
+        cluster_hash = loaded.short_hash(),
+        cluster_hash_full = hex::encode(loaded.cluster.hash),
+        enr = loaded.enr,
+        peers = peers.join(","),
+        "Lock file loaded"
+    );
+}
+
+/// The returned token is cancelled when the early server has given its listener back.
+fn serve_early(life: &Life, listener: TcpListener, version: String, stop: CancellationToken) -> CancellationToken {
+    let ended = CancellationToken::new();
+    let guard = ended.clone().drop_guard();
+    life.task("validator API before the start", async move {
+        let _ends = guard;
+        if let Err(error) = early::serve(listener, version, stop.cancelled_owned()).await {
+            tracing::warn!(%error, "The validator API could not be served before the start");
+        }
+    });
+    ended
+}
+
+fn register(
+    registry: &Mutex<Registry>,
+    config: &NodeConfig,
+    loaded: &Loaded,
+    life: &Life,
+    clock: &dyn Clock,
+) -> Ready {
+    let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+    about::register(&mut registry, config, loaded, clock.now());
+    telemetry::log_counters().register(&mut registry);
+    let life = life.clone();
+    telemetry::ProcessMetrics::new(move || life.running().values().sum()).register(&mut registry);
+    Ready::new(&mut registry)
+}
+
+fn serve_monitoring(life: &Life, listener: TcpListener, registry: &Arc<Mutex<Registry>>, ready: &Ready) {
+    let ready = ready.clone();
+    let monitoring = Monitoring { registry: Arc::clone(registry), readiness: Arc::new(move || ready.get()) };
+    let stop = life.token();
+    life.essential("monitoring", monitoring.serve(listener, stop.cancelled_owned()));
+}
+
+async fn start_network(
+    config: &NodeConfig,
+    life: &Life,
+    loaded: &Arc<Loaded>,
+    registry: &Mutex<Registry>,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<(Arc<dyn PeerNet>, HostHandle), NodeError> {
+    let setting = |flag: &'static str| move |reason: String| NodeError::Setting { flag, reason };
+    let relays = config.p2p.relays.iter().map(|r| r.parse().map_err(|e: trireme_p2p::RelayAddrError| e.to_string()));
+    let relays = relays.collect::<Result<_, _>>().map_err(setting("--p2p-relays"))?;
+    let listen = config.p2p.tcp_addresses.iter().map(|a| trireme_p2p::addr::parse_listen(a).map_err(|e| e.to_string()));
+    let listen = listen.collect::<Result<_, _>>().map_err(setting("--p2p-tcp-address"))?;
+    let metrics = P2pMetrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
+    let p2p = trireme_p2p::P2pConfig {
+        identity: loaded.identity.clone(),
+        me: loaded.cluster.me,
+        peers: loaded.peers.clone(),
+        listen,
+        external_ip: config.p2p.external_ip,
+        external_host: config.p2p.external_hostname.clone(),
+        relays,
+        headers: trireme_p2p::LookupHeaders { cluster: loaded.short_hash(), uuid: loaded.uuid.clone() },
+        about: trireme_p2p::About {
+            version: about::CHARON_LEVEL.to_owned(),
+            git_hash: config.version.git_hash.clone(),
+            nickname: config.nickname.clone(),
+            lock_hash: loaded.cluster.hash,
+            builder_api: config.proposals.builder_api,
+        },
+        known: known::read(&config.data_dir, &loaded.peers, |text| trireme_p2p::addr::parse(text).ok()),
+        ask_peerinfo: true,
+    };
+    let services = trireme_p2p::Services {
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        life: life.clone(),
+        metrics,
+    };
+    let (net, host) = Host::start(p2p, services).await.map_err(|e| NodeError::P2p(e.to_string()))?;
+    let keep = known::keep(config.data_dir.clone(), loaded.peers.clone(), host.known_addrs());
+    life.task("peer addresses", keep);
+    Ok((net, host))
+}
+
+fn beacon_client(config: &BeaconConfig, registry: &Mutex<Registry>) -> Result<Client, NodeError> {
+    const FLAG: &str = "--beacon-node-endpoints";
+    let setting = |reason: String| NodeError::Setting { flag: FLAG, reason };
+    let [first, others @ ..] = config.endpoints.as_slice() else {
+        return Err(setting("give the address of a beacon node".to_owned()));
+    };
+    let more = others.len().saturating_add(config.fallbacks.len());
+    if more > 0 {
+        tracing::warn!(unused = more, "Only the first beacon node is used for duties, the others only by the proxy");
+    }
+    let client = trireme_beacon::Config {
+        url: first.clone(),
+        headers: config.headers.clone(),
+        timeouts: Timeouts::from_flags(config.timeout, config.submit_timeout),
+    };
+    let metrics = trireme_beacon::Metrics::new(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
+    Client::new(&client, metrics).map_err(|e| setting(e.to_string()))
+}
+
+async fn wait_for_chain(client: &Client, loaded: &Loaded) -> Result<ChainSpec, NodeError> {
+    client.wait_for_chain(loaded.fork_version).await.map_err(|wrong| {
+        let name = if wrong.name.is_empty() { "an unnamed network".to_owned() } else { wrong.name };
+        NodeError::WrongNetwork {
+            address: wrong.address,
+            theirs: format!("{name} (genesis fork version {})", wrong.theirs),
+            ours: format!("{} (genesis fork version {})", loaded.network, wrong.ours),
+        }
+    })
+}
+
+fn graffiti(config: &NodeConfig, loaded: &Loaded) -> Result<Graffiti, NodeError> {
+    let append = !config.proposals.graffiti_disable_client_append;
+    Graffiti::new(&config.proposals.graffiti, &about::default_graffiti(&config.version), append, &loaded.cluster)
+        .map_err(|e| NodeError::Setting { flag: "--graffiti", reason: e.to_string() })
+}
+
+fn serve_validator_api(
+    config: &NodeConfig,
+    life: &Life,
+    listener: TcpListener,
+    workflow: Workflow,
+    requests: Arc<AtomicU64>,
+    stop: &CancellationToken,
+    registry: &Mutex<Registry>,
+) -> Result<(), NodeError> {
+    const FLAG: &str = "--beacon-node-headers";
+    let setting = |reason: String| NodeError::Setting { flag: FLAG, reason };
+    let headers = config.beacon.headers.iter().map(|(name, value)| {
+        let name: http::HeaderName = name.parse().map_err(|_| setting(format!("{name:?} is no header name")))?;
+        let value = http::HeaderValue::from_str(value).map_err(|_| setting(format!("the value of {name} is none")))?;
+        Ok((name, value))
+    });
+    let headers: http::HeaderMap = headers.collect::<Result<_, NodeError>>()?;
+    let upstream = |url: &url::Url| trireme_vapi::Upstream { url: url.clone(), headers: headers.clone() };
+    let proxy = trireme_vapi::Proxy::new(
+        config.beacon.endpoints.iter().map(upstream).collect(),
+        config.beacon.fallbacks.iter().map(upstream).collect(),
+        None,
+    )
+    .map_err(|e| NodeError::Setting { flag: "--beacon-node-endpoints", reason: e.to_string() })?;
+    let metrics = trireme_vapi::Metrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
+    let server = trireme_vapi::Server::new(
+        Arc::clone(&workflow.vapi),
+        proxy,
+        trireme_vapi::Config { node_version: about::node_version(&config.version) },
+        metrics,
+        requests,
+        life.clone(),
+    );
+    let (life_of_connections, stop) = (life.clone(), stop.clone());
+    life.task("validator API", async move {
+        // The workflow is served as long as somebody may ask it.
+        let _workflow = workflow;
+        trireme_vapi::serve(listener, Arc::new(server), life_of_connections, stop).await;
+    });
+    Ok(())
+}

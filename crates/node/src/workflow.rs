@@ -1,0 +1,259 @@
+//! The duty workflow of one node, built from ports: leaves first, then `wire`, then the tasks.
+//!
+//! Everything outside comes in through [`Ports`], so that a simulation builds exactly this with its own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+use trireme_core::{
+    aggsigdb::AggSigDb,
+    bcast::{BroadcastMetrics, Broadcaster},
+    cluster::Cluster,
+    cx::CxSource,
+    dutydb::DutyDb,
+    fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
+    gate::DutyGate,
+    journal::Journal,
+    life::Life,
+    metrics::CacheMetrics,
+    parsigdb::{ParSigDb, ParSigDbMetrics, ParSigDbParts},
+    parsigex::{ParSigEx, ParSigExMetrics, ParSigExParts, Verifier},
+    ports::{BeaconNode, Clock, Compute, Entropy, PeerNet, ServeGuard},
+    prepare::ProposalPreparation,
+    scheduler::{Scheduler, SchedulerMetrics, SchedulerParts},
+    scheme::Scheme,
+    sigagg::{SigAgg, SigAggMetrics},
+    step::{Policy, RECORDS, StepMetrics},
+    time::{SlotTiming, UnixTime},
+    tracker::{BeaconChain, Inclusion, Tracker, TrackerMetrics},
+    validatorapi::{self, ValidatorApi},
+    validators::ValidatorCache,
+};
+use trireme_eth2::ChainSpec;
+
+use crate::NodeError;
+
+/// Slots for which a peer that sent something wrong is verified alone.
+const SUSPICION_SLOTS: u32 = 32;
+
+/// What a workflow needs from outside.
+pub struct Ports {
+    /// The beacon node.
+    pub beacon: Arc<dyn BeaconNode>,
+    /// The other operators.
+    pub net: Arc<dyn PeerNet>,
+    /// The way to the store.
+    pub journal: Arc<Journal>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where long computations run.
+    pub compute: Arc<dyn Compute>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Signatures.
+    pub scheme: Arc<dyn Scheme>,
+    /// Hits and misses of the caches.
+    pub caches: CacheMetrics,
+}
+
+/// What a workflow is told.
+pub struct Settings {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// The chain.
+    pub chain: Arc<ChainSpec>,
+    /// What is written into blocks.
+    pub graffiti: Graffiti,
+    /// Whether blocks of builders are asked for.
+    pub builder: bool,
+}
+
+/// The parts of life that a workflow's tasks belong to, in the order in which they stop.
+#[derive(Clone)]
+pub struct Lives {
+    /// Begins duties.
+    pub scheduling: Life,
+    /// Everything else.
+    pub duties: Life,
+    /// Cancelled when unfinished duties are to give up.
+    pub duties_stop: CancellationToken,
+}
+
+/// A running workflow.
+pub struct Workflow {
+    /// For the validator API's HTTP face.
+    pub vapi: Arc<ValidatorApi>,
+    /// Keep the protocols served.
+    _serving: Vec<ServeGuard>,
+}
+
+/// The chain's clockwork.
+#[must_use]
+pub fn timing(chain: &ChainSpec) -> SlotTiming {
+    SlotTiming {
+        genesis: UnixTime::from_secs(chain.genesis.genesis_time),
+        slot_duration: chain.slot_duration(),
+        slots_per_epoch: chain.slots_per_epoch,
+    }
+}
+
+impl Workflow {
+    /// Builds the components, connects them, takes up what was open before a restart and starts the tasks.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn start(
+        ports: Ports,
+        settings: Settings,
+        lives: &Lives,
+        registry: &Mutex<Registry>,
+    ) -> Result<Self, NodeError> {
+        let Ports { beacon, net, journal, clock, compute, entropy, scheme, caches } = ports;
+        let Settings { cluster, chain, graffiti, builder } = settings;
+        let timing = timing(&chain);
+        let cx = CxSource::new(timing, lives.duties_stop.clone(), cluster.hash);
+        let gate = DutyGate::new(Arc::clone(&clock), timing);
+        let metrics = Metrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
+        let names = net.peers().iter().map(|p| p.name.clone()).collect();
+
+        // Watching.
+        let (records, recorded) = tokio::sync::mpsc::channel(RECORDS);
+        let seen = Arc::new(BeaconChain(Arc::clone(&beacon)));
+        let inclusion =
+            Arc::new(Inclusion::new(seen, Arc::clone(&clock), timing, records.clone(), metrics.tracker.clone()));
+        let tracker = Tracker::new(
+            recorded,
+            Arc::clone(&clock),
+            timing,
+            names,
+            Arc::clone(&inclusion),
+            metrics.tracker,
+        );
+        let policy = Policy::new(
+            lives.duties.clone(),
+            Arc::clone(&clock),
+            timing,
+            Arc::clone(&entropy),
+            Some(records),
+            metrics.steps,
+        );
+
+        // Components, leaves first.
+        let dutydb = Arc::new(DutyDb::open(Arc::clone(&journal), Arc::clone(&clock), timing).await?);
+        let aggsigdb = Arc::new(AggSigDb::open(Arc::clone(&journal), Arc::clone(&clock), timing).await?);
+        let sigagg = Arc::new(SigAgg::new(
+            Arc::clone(&scheme),
+            Arc::clone(&chain),
+            Arc::clone(&compute),
+            Arc::clone(&entropy),
+            Arc::clone(&clock),
+            metrics.sigagg,
+        ));
+        let bcast =
+            Arc::new(Broadcaster::new(Arc::clone(&beacon), Arc::clone(&clock), timing, metrics.bcast));
+        let fetcher = Arc::new(Fetcher::new(FetcherParts {
+            beacon: Arc::clone(&beacon),
+            aggregated: Arc::clone(&aggsigdb) as _,
+            chain: Arc::clone(&chain),
+            cluster: Arc::clone(&cluster),
+            graffiti,
+            builder,
+            metrics: metrics.fetcher,
+        }));
+        let validators = Arc::new(ValidatorCache::new(Arc::clone(&beacon), &cluster, caches));
+        let scheduler = Arc::new(Scheduler::new(SchedulerParts {
+            beacon: Arc::clone(&beacon),
+            validators: Arc::clone(&validators),
+            cluster: Arc::clone(&cluster),
+            clock: Arc::clone(&clock),
+            timing,
+            entropy: Arc::clone(&entropy),
+            life: lives.scheduling.clone(),
+            cx: cx.clone(),
+            metrics: metrics.scheduler,
+        }));
+        let parsigdb = Arc::new(ParSigDb::new(ParSigDbParts {
+            threshold: cluster.threshold,
+            share: cluster.share(),
+            clock: Arc::clone(&clock),
+            timing,
+            journal,
+            cx: cx.clone(),
+            metrics: metrics.parsigdb,
+        }));
+        let parsigex = Arc::new(ParSigEx::new(ParSigExParts {
+            net: Arc::clone(&net),
+            gate: gate.clone(),
+            cluster: Arc::clone(&cluster),
+            chain: Arc::clone(&chain),
+            verifier: Verifier::new(
+                Arc::clone(&scheme),
+                Arc::clone(&compute),
+                Arc::clone(&entropy),
+                Arc::clone(&clock),
+                timing.slot_duration.saturating_mul(SUSPICION_SLOTS),
+            ),
+            clock: Arc::clone(&clock),
+            cx: cx.clone(),
+            metrics: metrics.parsigex,
+        }));
+        let vapi = Arc::new(ValidatorApi::new(validatorapi::Parts {
+            cluster: Arc::clone(&cluster),
+            chain,
+            beacon: Arc::clone(&beacon),
+            unsigned: Arc::clone(&dutydb) as _,
+            pubkeys: Arc::clone(&dutydb) as _,
+            definitions: Arc::clone(&scheduler) as _,
+            scheme,
+            compute,
+            entropy,
+            cx,
+        }));
+
+        // Tasks. Whoever remembers is there before whoever brings.
+        lives.duties.task("tracker", tracker.run());
+        lives.duties.task("inclusion", inclusion.run());
+        lives.duties.task("dutydb", Arc::clone(&dutydb).run());
+        lives.duties.task("aggsigdb", Arc::clone(&aggsigdb).run());
+        lives.duties.task("parsigdb", Arc::clone(&parsigdb).run());
+        let serving = vec![parsigex.serve()];
+        let refreshed = Arc::clone(&validators);
+        scheduler.on_slot("validators", move |tick| Box::pin(Arc::clone(&refreshed).on_slot(tick)));
+        let preparation = Arc::new(ProposalPreparation::new(beacon, validators, cluster));
+        scheduler.on_slot("preparation", move |tick| Box::pin(Arc::clone(&preparation).on_slot(tick)));
+        lives.scheduling.essential("scheduler", async move {
+            scheduler.run().await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+        Ok(Self { vapi, _serving: serving })
+    }
+}
+
+/// The metrics of all components.
+struct Metrics {
+    steps: StepMetrics,
+    tracker: TrackerMetrics,
+    scheduler: SchedulerMetrics,
+    fetcher: FetcherMetrics,
+    parsigdb: ParSigDbMetrics,
+    parsigex: ParSigExMetrics,
+    sigagg: SigAggMetrics,
+    bcast: BroadcastMetrics,
+}
+
+impl Metrics {
+    fn register(registry: &mut Registry) -> Self {
+        Self {
+            steps: StepMetrics::register(registry),
+            tracker: TrackerMetrics::register(registry),
+            scheduler: SchedulerMetrics::register(registry),
+            fetcher: FetcherMetrics::register(registry),
+            parsigdb: ParSigDbMetrics::register(registry),
+            parsigex: ParSigExMetrics::register(registry),
+            sigagg: SigAggMetrics::register(registry),
+            bcast: BroadcastMetrics::register(registry),
+        }
+    }
+}
