@@ -33,7 +33,9 @@ impl Encoding {
 /// # Errors
 /// The header's text, if it names neither of the two.
 pub(crate) fn body_encoding(headers: &HeaderMap) -> Result<Encoding, String> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Encoding::Json) };
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(Encoding::Json);
+    };
     let text = String::from_utf8_lossy(value.as_bytes());
     let lower = text.to_ascii_lowercase();
     if lower.is_empty() || lower.contains(Encoding::Json.mime()) {
@@ -49,12 +51,18 @@ pub(crate) fn body_encoding(headers: &HeaderMap) -> Result<Encoding, String> {
 #[must_use]
 pub(crate) fn prefers_ssz(headers: &HeaderMap) -> bool {
     let (mut ssz, mut json) = (None, None);
-    let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    let ranges = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','));
     for (place, range) in ranges.enumerate() {
         let mut parts = range.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
         // In thousandths, the finest step that the RFC allows; nonsense counts as 1.
-        let quality = parts.find_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q="))).map_or(1000, thousandths);
+        let quality = parts
+            .find_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q=")))
+            .map_or(1000, thousandths);
         let rank = (quality > 0).then_some((quality, std::cmp::Reverse(place)));
         if name == Encoding::Ssz.mime() {
             ssz = ssz.max(rank);

@@ -28,7 +28,11 @@ struct ErrorBody<'a> {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), cause: String::new() }
+        Self {
+            status,
+            message: message.into(),
+            cause: String::new(),
+        }
     }
 
     pub(crate) fn bad(message: impl Into<String>) -> Self {
@@ -40,14 +44,21 @@ impl ApiError {
     }
 
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: INTERNAL.to_owned(), cause: cause.into() }
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            message: INTERNAL.to_owned(),
+            cause: cause.into(),
+        }
     }
 
     pub(crate) fn response(&self) -> Response {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             return plain(self.status, self.message.clone());
         }
-        let body = ErrorBody { code: self.status.as_u16(), message: &self.message };
+        let body = ErrorBody {
+            code: self.status.as_u16(),
+            message: &self.message,
+        };
         // A number and a text always serialise; an empty body would still carry the status.
         json(self.status, serde_json::to_vec(&body).unwrap_or_default())
     }
@@ -57,7 +68,9 @@ impl ApiError {
 pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, Encoding::Json.header());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, Encoding::Json.header());
     response
 }
 
@@ -65,7 +78,10 @@ pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
 pub(crate) fn plain(status: StatusCode, text: impl Into<Body>) -> Response {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 

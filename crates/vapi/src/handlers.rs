@@ -51,9 +51,11 @@ pub(crate) async fn answer(server: &Server, asked: Asked, awaited: &Awaited) -> 
         Endpoint::SubmitBlindedBlockV1 | Endpoint::SubmitBlindedBlockV2 => {
             submit_block(server, &asked, true, awaited).await
         }
-        Endpoint::NodeVersion => {
-            ok(&Data { data: Version { version: &server.config.node_version } })
-        }
+        Endpoint::NodeVersion => ok(&Data {
+            data: Version {
+                version: &server.config.node_version,
+            },
+        }),
         Endpoint::SyncCommitteeDuties
         | Endpoint::SubmitVoluntaryExit
         | Endpoint::AggregateBeaconCommitteeSelections
@@ -121,16 +123,19 @@ async fn submit_attestations(server: &Server, asked: &Asked, awaited: &Awaited) 
     // The reference answers all of these with 500; the cause goes to the log.
     let bad = |why: String| ApiError::internal(format!("invalid {fork} attestations: {why}"));
     let submitted = match (SingleFork::of(fork), asked.encoding) {
-        (Some(single), Encoding::Json) => {
-            SubmittedAttestations::Single(single, serde_json::from_slice(&asked.body).map_err(|e| bad(e.to_string()))?)
-        }
+        (Some(single), Encoding::Json) => SubmittedAttestations::Single(
+            single,
+            serde_json::from_slice(&asked.body).map_err(|e| bad(e.to_string()))?,
+        ),
         (Some(single), Encoding::Ssz) => SubmittedAttestations::Single(
             single,
             Vec::<SingleAttestation>::from_ssz_bytes(&asked.body).map_err(|e| bad(format!("{e:?}")))?,
         ),
         (None, Encoding::Json) => {
             let raw: Vec<&RawValue> = serde_json::from_slice(&asked.body).map_err(|e| bad(e.to_string()))?;
-            let all = raw.into_iter().map(|one| ForkedAttestation::decode_json(fork, one.get()));
+            let all = raw
+                .into_iter()
+                .map(|one| ForkedAttestation::decode_json(fork, one.get()));
             SubmittedAttestations::Full(all.collect::<Result<_, _>>().map_err(|e| bad(e.to_string()))?)
         }
         (None, Encoding::Ssz) => {
@@ -170,7 +175,11 @@ struct ValidatorsBody {
 async fn validators(server: &Server, asked: &Asked, awaited: &Awaited) -> Result<Response, ApiError> {
     let query = Query::parse(&asked.query);
     let mut ids: Vec<String> = query.list("id").map(str::to_owned).collect();
-    let mut statuses: Vec<String> = query.list("status").chain(query.list("statuses")).map(str::to_owned).collect();
+    let mut statuses: Vec<String> = query
+        .list("status")
+        .chain(query.list("statuses"))
+        .map(str::to_owned)
+        .collect();
     if !asked.body.is_empty() {
         let body: ValidatorsBody = serde_json::from_slice(&asked.body)
             .map_err(|e| ApiError::internal(format!("getting validator ids from request body: {e}")))?;
@@ -179,13 +188,23 @@ async fn validators(server: &Server, asked: &Asked, awaited: &Awaited) -> Result
         }
         statuses.extend(body.statuses.unwrap_or_default());
     }
-    let found = server.api.validators(asked.text(0), parse_ids(&ids)?, &parse_statuses(&statuses)?, awaited).await?;
-    ok(&StateAnswer { execution_optimistic: false, finalized: false, data: found })
+    let found = server
+        .api
+        .validators(asked.text(0), parse_ids(&ids)?, &parse_statuses(&statuses)?, awaited)
+        .await?;
+    ok(&StateAnswer {
+        execution_optimistic: false,
+        finalized: false,
+        data: found,
+    })
 }
 
 async fn validator(server: &Server, asked: &Asked, awaited: &Awaited) -> Result<Response, ApiError> {
     let id = [asked.text(1).to_owned()];
-    let found = server.api.validators(asked.text(0), parse_ids(&id)?, &[], awaited).await?;
+    let found = server
+        .api
+        .validators(asked.text(0), parse_ids(&id)?, &[], awaited)
+        .await?;
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
         (None, _) => Err(ApiError::not_found()),
@@ -206,7 +225,9 @@ fn parse_ids(ids: &[String]) -> Result<Ids, ApiError> {
         let keys = ids.iter().map(|id| BlsPubkey::from_str(id).map_err(|_| bad(id)));
         Ok(Ids::Keys(keys.collect::<Result<_, _>>()?))
     } else {
-        let indices = ids.iter().map(|id| uint("validator_id", id).map(ValidatorIndex).map_err(|_| bad(id)));
+        let indices = ids
+            .iter()
+            .map(|id| uint("validator_id", id).map(ValidatorIndex).map_err(|_| bad(id)));
         Ok(Ids::Indices(indices.collect::<Result<_, _>>()?))
     }
 }
@@ -266,7 +287,9 @@ async fn produce_block(server: &Server, asked: &Asked, awaited: &Awaited) -> Res
     let block = server.api.produce_block(slot, randao, awaited).await?;
     let mut response = if asked.prefers_ssz {
         let mut response = json(StatusCode::OK, block.to_ssz());
-        response.headers_mut().insert(http::header::CONTENT_TYPE, Encoding::Ssz.header());
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, Encoding::Ssz.header());
         response
     } else {
         ok(&BlockAnswer {
@@ -280,7 +303,10 @@ async fn produce_block(server: &Server, asked: &Asked, awaited: &Awaited) -> Res
     let headers = response.headers_mut();
     for (name, value) in [
         ("eth-consensus-version", block.fork().name()),
-        ("eth-execution-payload-blinded", if block.is_blinded() { "true" } else { "false" }),
+        (
+            "eth-execution-payload-blinded",
+            if block.is_blinded() { "true" } else { "false" },
+        ),
         ("eth-execution-payload-value", VALUE),
         ("eth-consensus-block-value", VALUE),
     ] {
@@ -352,7 +378,9 @@ impl Asked {
         header_text(self.version.as_ref())
             .ok_or_else(|| ApiError::internal("missing consensus version header"))?
             .parse()
-            .map_err(|e: trireme_eth2::UnknownFork| ApiError::internal(format!("missing consensus version header: {e}")))
+            .map_err(|e: trireme_eth2::UnknownFork| {
+                ApiError::internal(format!("missing consensus version header: {e}"))
+            })
     }
 }
 
@@ -361,7 +389,11 @@ impl From<Refused> for ApiError {
         match e.told() {
             Told::Beacon { status, message } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-                Self { status, message, cause: e.to_string() }
+                Self {
+                    status,
+                    message,
+                    cause: e.to_string(),
+                }
             }
             Told::BadRequest => Self::bad(e.to_string()),
             Told::TimedOut => Self::new(StatusCode::REQUEST_TIMEOUT, format!("waited in vain for {e}")),
@@ -381,9 +413,22 @@ mod tests {
         let ids = |list: &[&str]| parse_ids(&list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
         assert_eq!(ids(&[]), Ok(Ids::All));
         assert_eq!(ids(&[&key]), Ok(Ids::Keys(vec![BlsPubkey([0xab; 48])])));
-        assert_eq!(ids(&["1", "2"]), Ok(Ids::Indices(vec![ValidatorIndex(1), ValidatorIndex(2)])));
-        for bad in [vec![key.as_str(), "1"], vec!["1", &key], vec!["0x12"], vec!["-1"], vec!["head"]] {
-            assert_eq!(ids(&bad).unwrap_err().status, StatusCode::INTERNAL_SERVER_ERROR, "{bad:?}");
+        assert_eq!(
+            ids(&["1", "2"]),
+            Ok(Ids::Indices(vec![ValidatorIndex(1), ValidatorIndex(2)]))
+        );
+        for bad in [
+            vec![key.as_str(), "1"],
+            vec!["1", &key],
+            vec!["0x12"],
+            vec!["-1"],
+            vec!["head"],
+        ] {
+            assert_eq!(
+                ids(&bad).unwrap_err().status,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "{bad:?}"
+            );
         }
     }
 
@@ -393,7 +438,11 @@ mod tests {
         assert_eq!(of(&[]).unwrap(), []);
         assert_eq!(
             of(&["ACTIVE_slashed", "exited"]).unwrap(),
-            [ValidatorStatus::ActiveSlashed, ValidatorStatus::ExitedUnslashed, ValidatorStatus::ExitedSlashed]
+            [
+                ValidatorStatus::ActiveSlashed,
+                ValidatorStatus::ExitedUnslashed,
+                ValidatorStatus::ExitedSlashed
+            ]
         );
         assert_eq!(of(&["asleep"]).unwrap_err().status, StatusCode::BAD_REQUEST);
     }

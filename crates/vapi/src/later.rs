@@ -54,9 +54,10 @@ pub(crate) async fn answer(server: &Server, asked: &Asked, awaited: &Awaited) ->
             }
             submission(raw.is_empty(), "aggregates and proofs")
         }
-        Endpoint::SubmitSyncCommitteeMessages => {
-            submission(asked.json::<Vec<SyncCommitteeMessage>>()?.is_empty(), "sync committee messages")
-        }
+        Endpoint::SubmitSyncCommitteeMessages => submission(
+            asked.json::<Vec<SyncCommitteeMessage>>()?.is_empty(),
+            "sync committee messages",
+        ),
         Endpoint::SyncCommitteeContribution => {
             let query = Query::parse(&asked.query);
             query.uint("slot")?;
@@ -64,9 +65,10 @@ pub(crate) async fn answer(server: &Server, asked: &Asked, awaited: &Awaited) ->
             query.hex::<32>("beacon_block_root")?;
             Err(not_yet("sync committee contributions"))
         }
-        Endpoint::SubmitContributionAndProofs => {
-            submission(asked.json::<Vec<SignedContributionAndProof>>()?.is_empty(), "contributions and proofs")
-        }
+        Endpoint::SubmitContributionAndProofs => submission(
+            asked.json::<Vec<SignedContributionAndProof>>()?.is_empty(),
+            "contributions and proofs",
+        ),
         Endpoint::AttesterDuties
         | Endpoint::ProposerDuties
         | Endpoint::ProposerDutiesV2
@@ -93,7 +95,10 @@ pub(crate) async fn answer(server: &Server, asked: &Asked, awaited: &Awaited) ->
 }
 
 fn not_yet(what: &str) -> ApiError {
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, format!("this version of the node does not handle {what}"))
+    ApiError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        format!("this version of the node does not handle {what}"),
+    )
 }
 
 fn submission(nothing: bool, what: &str) -> Result<Response, ApiError> {
@@ -102,7 +107,11 @@ fn submission(nothing: bool, what: &str) -> Result<Response, ApiError> {
 
 fn selections<T: DeserializeOwned + Serialize>(asked: &Asked, what: &str) -> Result<Response, ApiError> {
     let list: Vec<T> = asked.json()?;
-    if list.is_empty() { ok(&Data { data: list }) } else { Err(not_yet(what)) }
+    if list.is_empty() {
+        ok(&Data { data: list })
+    } else {
+        Err(not_yet(what))
+    }
 }
 
 #[derive(Deserialize)]
@@ -139,19 +148,29 @@ async fn sync_duties(server: &Server, asked: &Asked, awaited: &Awaited) -> Resul
         headers,
         body: body.into(),
     };
-    let answer = server.proxy.pass(&passed).await.map_err(|e| ApiError::internal(e.to_string()))?;
+    let answer = server
+        .proxy
+        .pass(&passed)
+        .await
+        .map_err(|e| ApiError::internal(e.to_string()))?;
     let status = answer.status();
     let body = axum::body::to_bytes(answer.into_body(), limits::MAX_BODY)
         .await
         .map_err(|e| ApiError::internal(format!("the beacon node's sync committee duties: {e}")))?;
     if status.is_client_error() {
         let message = serde_json::from_slice::<Message>(&body).map(|m| m.message);
-        return Err(ApiError::new(status, message.unwrap_or_else(|_| "the beacon node refused".to_owned())));
+        return Err(ApiError::new(
+            status,
+            message.unwrap_or_else(|_| "the beacon node refused".to_owned()),
+        ));
     }
     let mut duties: SyncDuties = serde_json::from_slice(&body)
         .map_err(|e| ApiError::internal(format!("the beacon node's sync committee duties ({status}): {e}")))?;
     for duty in &mut duties.data {
         duty.pubkey = server.api.share_of(duty.pubkey)?;
     }
-    ok(&SyncDutiesAnswer { execution_optimistic: false, data: duties.data })
+    ok(&SyncDutiesAnswer {
+        execution_optimistic: false,
+        data: duties.data,
+    })
 }

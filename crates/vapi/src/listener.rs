@@ -141,7 +141,11 @@ struct HeadTimer<S> {
 
 impl<S> HeadTimer<S> {
     fn new(inner: S, phase: Arc<Phase>) -> Self {
-        Self { inner, phase, limit: None }
+        Self {
+            inner,
+            phase,
+            limit: None,
+        }
     }
 }
 
@@ -153,7 +157,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadTimer<S> {
                 .limit
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::HEADER_READ_TIMEOUT)));
             if limit.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the request's head took too long")));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the request's head took too long",
+                )));
             }
         } else {
             this.limit = None;

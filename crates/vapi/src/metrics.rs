@@ -79,17 +79,25 @@ impl Metrics {
     }
 
     pub(crate) fn request(&self, endpoint: &'static str, body: Encoding) {
-        let labels = vec![("endpoint", endpoint.to_owned()), ("content_type", body.mime().to_owned())];
+        let labels = vec![
+            ("endpoint", endpoint.to_owned()),
+            ("content_type", body.mime().to_owned()),
+        ];
         self.requests.get_or_create(&labels).inc();
     }
 
     pub(crate) fn error(&self, endpoint: &'static str, status: StatusCode) {
-        let labels = vec![("endpoint", endpoint.to_owned()), ("status_code", status.as_str().to_owned())];
+        let labels = vec![
+            ("endpoint", endpoint.to_owned()),
+            ("status_code", status.as_str().to_owned()),
+        ];
         self.errors.get_or_create(&labels).inc();
     }
 
     pub(crate) fn latency(&self, endpoint: &'static str, took: Duration) {
-        self.latency.get_or_create(&vec![("endpoint", endpoint.to_owned())]).observe(took.as_secs_f64());
+        self.latency
+            .get_or_create(&vec![("endpoint", endpoint.to_owned())])
+            .observe(took.as_secs_f64());
     }
 
     pub(crate) fn proxy_latency(&self, path: &str, took: Duration) {
@@ -104,7 +112,9 @@ impl Metrics {
                 }
             }
         }
-        self.proxy_latency.get_or_create(&vec![("path", label)]).observe(took.as_secs_f64());
+        self.proxy_latency
+            .get_or_create(&vec![("path", label)])
+            .observe(took.as_secs_f64());
     }
 
     /// Keeps only this user agent at 1; an empty one changes nothing.
@@ -117,7 +127,9 @@ impl Metrics {
         let mut last = self.last_agent.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != agent {
             self.user_agent.clear();
-            self.user_agent.get_or_create(&vec![("user_agent", agent.clone())]).set(1);
+            self.user_agent
+                .get_or_create(&vec![("user_agent", agent.clone())])
+                .set(1);
             *last = agent;
         }
     }
@@ -161,7 +173,10 @@ mod tests {
         m.user_agent(b"");
         let text = text(&registry);
         assert!(!text.contains("first"));
-        assert!(text.contains(&format!(r#"user_agent="{}"}} 1"#, "x".repeat(127))), "{text}");
+        assert!(
+            text.contains(&format!(r#"user_agent="{}"}} 1"#, "x".repeat(127))),
+            "{text}"
+        );
     }
 
     #[test]

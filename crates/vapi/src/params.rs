@@ -22,12 +22,18 @@ impl<'a> Query<'a> {
 
     /// All values of a list parameter: repeated, comma-separated or both; trimmed, without empty ones.
     pub(crate) fn list<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
-        self.all(name).flat_map(|v| v.split(',')).map(str::trim).filter(|v| !v.is_empty())
+        self.all(name)
+            .flat_map(|v| v.split(','))
+            .map(str::trim)
+            .filter(|v| !v.is_empty())
     }
 
     /// A required unsigned number.
     pub(crate) fn uint(&self, name: &'static str) -> Result<u64, ApiError> {
-        let value = self.all(name).next().ok_or_else(|| ApiError::bad(format!("missing query parameter {name}")))?;
+        let value = self
+            .all(name)
+            .next()
+            .ok_or_else(|| ApiError::bad(format!("missing query parameter {name}")))?;
         uint(name, value)
     }
 
@@ -39,9 +45,11 @@ impl<'a> Query<'a> {
         };
         let bytes = hex::decode(text.strip_prefix("0x").unwrap_or(text))
             .map_err(|_| ApiError::bad(format!("invalid 0x-hex query parameter {name} [{}]", shown(text))))?;
-        bytes
-            .try_into()
-            .map_err(|_| ApiError::bad(format!("invalid length for 0x-hex query parameter {name}, expect {N} bytes")))
+        bytes.try_into().map_err(|_| {
+            ApiError::bad(format!(
+                "invalid length for 0x-hex query parameter {name}, expect {N} bytes"
+            ))
+        })
     }
 }
 
@@ -56,7 +64,10 @@ pub(crate) fn uint(name: &str, text: &str) -> Result<u64, ApiError> {
 
 /// At most 200 characters of foreign text.
 fn shown(text: &str) -> &str {
-    text.char_indices().nth(200).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+    text.char_indices()
+        .nth(200)
+        .and_then(|(end, _)| text.get(..end))
+        .unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -73,19 +84,37 @@ mod tests {
     fn numbers_are_plain_decimals_of_64_bits() {
         assert_eq!(uint("slot", "18446744073709551615").unwrap(), u64::MAX);
         for bad in ["", "x", "-1", "+1", "1.0", "18446744073709551616", "0x1"] {
-            assert_eq!(message(uint("slot", bad)), format!("invalid uint path parameter slot [{bad}]"));
+            assert_eq!(
+                message(uint("slot", bad)),
+                format!("invalid uint path parameter slot [{bad}]")
+            );
         }
-        assert_eq!(message(Query::parse("a=1").uint("slot")), "missing query parameter slot");
-        assert_eq!(message(Query::parse("slot=").uint("slot")), "invalid uint path parameter slot []");
+        assert_eq!(
+            message(Query::parse("a=1").uint("slot")),
+            "missing query parameter slot"
+        );
+        assert_eq!(
+            message(Query::parse("slot=").uint("slot")),
+            "invalid uint path parameter slot []"
+        );
     }
 
     #[test]
     fn hex_parameters_may_lack_the_prefix_but_not_be_given_twice() {
         assert_eq!(Query::parse("r=0x0102").hex("r").unwrap(), [1, 2]);
         assert_eq!(Query::parse("r=0102").hex("r").unwrap(), [1, 2]);
-        assert_eq!(message(Query::parse("r=0102&r=0102").hex::<2>("r")), "missing 0x-hex query parameter r");
-        assert_eq!(message(Query::parse("r=0xzz").hex::<2>("r")), "invalid 0x-hex query parameter r [0xzz]");
-        assert_eq!(message(Query::parse("r=01").hex::<2>("r")), "invalid length for 0x-hex query parameter r, expect 2 bytes");
+        assert_eq!(
+            message(Query::parse("r=0102&r=0102").hex::<2>("r")),
+            "missing 0x-hex query parameter r"
+        );
+        assert_eq!(
+            message(Query::parse("r=0xzz").hex::<2>("r")),
+            "invalid 0x-hex query parameter r [0xzz]"
+        );
+        assert_eq!(
+            message(Query::parse("r=01").hex::<2>("r")),
+            "invalid length for 0x-hex query parameter r, expect 2 bytes"
+        );
     }
 
     #[test]

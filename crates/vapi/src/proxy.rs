@@ -48,7 +48,9 @@ impl Upstream {
 
     fn target(&self, path_and_query: &str) -> Url {
         let mut url = self.url.clone();
-        let (path, query) = path_and_query.split_once('?').map_or((path_and_query, None), |(p, q)| (p, Some(q)));
+        let (path, query) = path_and_query
+            .split_once('?')
+            .map_or((path_and_query, None), |(p, q)| (p, Some(q)));
         url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
         url.set_query(query);
         // The client turns user info into a header by itself only for some schemes; it is done in `headers_for`.
@@ -82,9 +84,17 @@ fn basic_authorisation(url: &Url) -> Option<HeaderValue> {
         return None;
     }
     let plain = |text: &str| percent_decoded(text);
-    let pair = [&plain(url.username())[..], b":", &plain(url.password().unwrap_or_default())].concat();
-    let mut value =
-        HeaderValue::from_str(&format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))).ok()?;
+    let pair = [
+        &plain(url.username())[..],
+        b":",
+        &plain(url.password().unwrap_or_default()),
+    ]
+    .concat();
+    let mut value = HeaderValue::from_str(&format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(pair)
+    ))
+    .ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -136,7 +146,10 @@ fn for_client(headers: &HeaderMap) -> HeaderMap {
     for name in [header::SET_COOKIE, header::WWW_AUTHENTICATE] {
         out.remove(name);
     }
-    let location = out.get(header::LOCATION).and_then(|v| v.to_str().ok()).and_then(|v| Url::parse(v).ok());
+    let location = out
+        .get(header::LOCATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| Url::parse(v).ok());
     if location.is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
         out.remove(header::LOCATION);
     }
@@ -189,13 +202,23 @@ impl Proxy {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
             .build()?;
-        Ok(Self { client, primaries, fallbacks, best: best.unwrap_or_else(|| Arc::new(|| None)), winner: AtomicUsize::new(0) })
+        Ok(Self {
+            client,
+            primaries,
+            fallbacks,
+            best: best.unwrap_or_else(|| Arc::new(|| None)),
+            winner: AtomicUsize::new(0),
+        })
     }
 
     /// Sends the request to all primary beacon nodes at once; the first that answers wins.
     pub(crate) async fn pass(&self, request: &Passed) -> Result<Response, NoneAnswered> {
         let to_all = request.method == Method::POST && request.path_and_query.ends_with("_committee_subscriptions");
-        let first = if to_all { self.broadcast(request).await } else { self.race(&self.primaries, request).await };
+        let first = if to_all {
+            self.broadcast(request).await
+        } else {
+            self.race(&self.primaries, request).await
+        };
         let answer = match first {
             Ok(answer) => answer,
             Err(why) if self.fallbacks.is_empty() => return Err(why),
@@ -235,7 +258,11 @@ impl Proxy {
                 Err(reason) => reasons.push(reason),
             }
         }
-        Err(NoneAnswered(if reasons.is_empty() { "none is configured".to_owned() } else { reasons.join("; ") }))
+        Err(NoneAnswered(if reasons.is_empty() {
+            "none is configured".to_owned()
+        } else {
+            reasons.join("; ")
+        }))
     }
 
     /// Subscriptions are worth having at every beacon node: waits for all, answers with the best one in their order.
@@ -282,17 +309,22 @@ fn streamed(answer: reqwest::Response, idle: Option<Duration>) -> Response {
     let status = answer.status();
     let headers = for_client(answer.headers());
     let length = answer.content_length();
-    let chunks = answer.bytes_stream().map_err(|_| std::io::Error::other("the beacon node's answer broke off"));
+    let chunks = answer
+        .bytes_stream()
+        .map_err(|_| std::io::Error::other("the beacon node's answer broke off"));
     let body = match idle {
         _ if length == Some(0) => Body::empty(),
-        Some(limit) => Body::from_stream(futures::stream::try_unfold(Box::pin(chunks), move |mut chunks| async move {
-            match tokio::time::timeout(limit, chunks.try_next()).await {
-                Ok(Ok(Some(chunk))) => Ok(Some((chunk, chunks))),
-                Ok(Ok(None)) => Ok(None),
-                Ok(Err(e)) => Err(e),
-                Err(_) => Err(std::io::Error::other("the beacon node's answer stopped half-way")),
-            }
-        })),
+        Some(limit) => Body::from_stream(futures::stream::try_unfold(
+            Box::pin(chunks),
+            move |mut chunks| async move {
+                match tokio::time::timeout(limit, chunks.try_next()).await {
+                    Ok(Ok(Some(chunk))) => Ok(Some((chunk, chunks))),
+                    Ok(Ok(None)) => Ok(None),
+                    Ok(Err(e)) => Err(e),
+                    Err(_) => Err(std::io::Error::other("the beacon node's answer stopped half-way")),
+                }
+            },
+        )),
         None => Body::from_stream(chunks),
     };
     let mut response = Response::new(body);
@@ -306,15 +338,24 @@ mod tests {
     use super::*;
 
     fn upstream(url: &str) -> Upstream {
-        Upstream { url: url.parse().unwrap(), headers: HeaderMap::new() }
+        Upstream {
+            url: url.parse().unwrap(),
+            headers: HeaderMap::new(),
+        }
     }
 
     #[test]
     fn the_target_keeps_base_path_and_query_and_loses_the_credentials() {
         let u = upstream("https://us%65r:p%2Bss@bn.example:9000/key/");
-        assert_eq!(u.target("/eth/v1/x?a=1&b=%20").as_str(), "https://bn.example:9000/key/eth/v1/x?a=1&b=%20");
+        assert_eq!(
+            u.target("/eth/v1/x?a=1&b=%20").as_str(),
+            "https://bn.example:9000/key/eth/v1/x?a=1&b=%20"
+        );
         assert_eq!(format!("{u:?}"), "https://bn.example:9000");
-        assert_eq!(u.headers_for(&HeaderMap::new())[header::AUTHORIZATION], "Basic dXNlcjpwK3Nz");
+        assert_eq!(
+            u.headers_for(&HeaderMap::new())[header::AUTHORIZATION],
+            "Basic dXNlcjpwK3Nz"
+        );
     }
 
     #[test]
@@ -359,6 +400,9 @@ mod tests {
         ] {
             bn.insert(name, HeaderValue::from_static(value));
         }
-        assert_eq!(for_client(&bn).keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["eth-consensus-version"]);
+        assert_eq!(
+            for_client(&bn).keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["eth-consensus-version"]
+        );
     }
 }

@@ -159,7 +159,9 @@ pub(crate) const MAX_PATH: usize = 4096;
 /// Finds the route of a request. `path` is the raw path of the request line, without the query.
 #[must_use]
 pub fn route(method: &Method, path: &str) -> Route {
-    let Some(decoded) = decode(path) else { return Route::Denied };
+    let Some(decoded) = decode(path) else {
+        return Route::Denied;
+    };
     let clean = clean(&decoded);
     if clean != decoded {
         return Route::Redirect(encode(&clean));
@@ -175,7 +177,11 @@ pub fn route(method: &Method, path: &str) -> Route {
             return Route::Here(row.endpoint, params);
         }
     }
-    if *method == Method::GET && segments == ["eth", "v1", "events"] { Route::Events } else { Route::Proxy }
+    if *method == Method::GET && segments == ["eth", "v1", "events"] {
+        Route::Events
+    } else {
+        Route::Proxy
+    }
 }
 
 /// Every row as method, path with `{}` for parameters, and endpoint.
@@ -200,7 +206,9 @@ fn params(pattern: &str, segments: &[&str]) -> Option<Vec<String>> {
 /// Paths that concern the keys or the inside of a beacon node. No validator client needs them, and behind the proxy
 /// they would carry the operator's credentials for the beacon node.
 fn denied(segments: &[&str]) -> bool {
-    let Some((first, rest)) = segments.split_first() else { return false };
+    let Some((first, rest)) = segments.split_first() else {
+        return false;
+    };
     if segments.contains(&"admin") {
         return true;
     }

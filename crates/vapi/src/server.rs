@@ -129,7 +129,10 @@ impl Server {
         let awaited = Arc::new(Awaited::new("the request's body"));
         let run = async {
             let encoding = body_encoding(&parts.headers).map_err(|foreign| {
-                ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("unsupported media type {foreign}"))
+                ApiError::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    format!("unsupported media type {foreign}"),
+                )
             })?;
             self.metrics.request(label, encoding);
             if encoding == Encoding::Ssz && !endpoint.takes_ssz() {
@@ -145,7 +148,11 @@ impl Server {
             match endpoint.kind() {
                 Kind::Swallowed => return Ok(empty()),
                 Kind::Retired => {
-                    tracing::warn!(topic = "vapi", endpoint = label, "validator client uses a retired endpoint");
+                    tracing::warn!(
+                        topic = "vapi",
+                        endpoint = label,
+                        "validator client uses a retired endpoint"
+                    );
                     return Err(ApiError::not_found());
                 }
                 Kind::Served => {}
@@ -168,7 +175,11 @@ impl Server {
             }
             Err(_) => Err(ApiError::new(
                 StatusCode::REQUEST_TIMEOUT,
-                format!("timed out after {} s waiting for {}", limits::HANDLER_DEADLINE.as_secs(), awaited.get()),
+                format!(
+                    "timed out after {} s waiting for {}",
+                    limits::HANDLER_DEADLINE.as_secs(),
+                    awaited.get()
+                ),
             )),
         };
         result.unwrap_or_else(|e| self.failed(label, &e, began))
@@ -194,7 +205,10 @@ impl Server {
         let run = async {
             let body = read(body, limits::MAX_PROXY_BODY).await?;
             let passed = passed(parts, body);
-            self.proxy.pass(&passed).await.map_err(|e| ApiError::internal(e.to_string()))
+            self.proxy
+                .pass(&passed)
+                .await
+                .map_err(|e| ApiError::internal(e.to_string()))
         };
         match tokio::time::timeout(limits::HANDLER_DEADLINE, pin!(run)).await {
             Ok(result) => {
@@ -210,8 +224,10 @@ impl Server {
                 }
             }
             Err(_) => {
-                let text =
-                    format!("timed out after {} s waiting for a beacon node", limits::HANDLER_DEADLINE.as_secs());
+                let text = format!(
+                    "timed out after {} s waiting for a beacon node",
+                    limits::HANDLER_DEADLINE.as_secs()
+                );
                 self.failed(PROXY, &ApiError::new(StatusCode::REQUEST_TIMEOUT, text), began)
             }
         }
@@ -248,11 +264,24 @@ impl Server {
         let duration = began.elapsed().as_secs_f64();
         let status_code = e.status.as_u16();
         if e.status.is_client_error() {
-            tracing::debug!(topic = "vapi", vapi_endpoint = label, status_code, message = e.message, duration,
-                "Validator api 4xx response");
+            tracing::debug!(
+                topic = "vapi",
+                vapi_endpoint = label,
+                status_code,
+                message = e.message,
+                duration,
+                "Validator api 4xx response"
+            );
         } else {
-            tracing::error!(topic = "vapi", vapi_endpoint = label, status_code, message = e.message, error = e.cause,
-                duration, "Validator api 5xx response");
+            tracing::error!(
+                topic = "vapi",
+                vapi_endpoint = label,
+                status_code,
+                message = e.message,
+                error = e.cause,
+                duration,
+                "Validator api 5xx response"
+            );
         }
         e.response()
     }
@@ -297,7 +326,10 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
 fn passed(parts: &Parts, body: Bytes) -> Passed {
     Passed {
         method: parts.method.clone(),
-        path_and_query: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        path_and_query: parts
+            .uri
+            .path_and_query()
+            .map_or_else(|| "/".to_owned(), ToString::to_string),
         headers: parts.headers.clone(),
         body,
     }
@@ -318,4 +350,3 @@ fn redirect(path: &str, query: Option<&str>) -> Response {
 pub(crate) fn header_text(value: Option<&HeaderValue>) -> Option<&str> {
     value.and_then(|v| v.to_str().ok())
 }
-

@@ -105,9 +105,10 @@ impl ValidatorApi {
         awaited: &Awaited,
     ) -> Result<(), Refused> {
         let votes = match submitted {
-            SubmittedAttestations::Single(fork, list) => {
-                list.into_iter().map(|single| single_vote(fork, &single)).collect::<Result<Vec<_>, _>>()?
-            }
+            SubmittedAttestations::Single(fork, list) => list
+                .into_iter()
+                .map(|single| single_vote(fork, &single))
+                .collect::<Result<Vec<_>, _>>()?,
             SubmittedAttestations::Full(list) => {
                 let mut votes = Vec::with_capacity(list.len());
                 for attestation in list {
@@ -119,13 +120,22 @@ impl ValidatorApi {
         let mut unverified = Vec::with_capacity(votes.len());
         let mut sets: BTreeMap<Slot, BTreeMap<PubKey, VersionedAttestation>> = BTreeMap::new();
         let mut known = None;
-        for Vote { committee, validator, attestation } in votes {
+        for Vote {
+            committee,
+            validator,
+            attestation,
+        } in votes
+        {
             let data = *attestation.data();
             let slot = data.slot;
             let key = self
                 .pubkeys
                 .pubkey_by_attestation(slot, committee, validator)
-                .ok_or(Refused::NoDecidedDuty { slot, committee, validator })?;
+                .ok_or(Refused::NoDecidedDuty {
+                    slot,
+                    committee,
+                    validator,
+                })?;
             let set = sets.entry(slot).or_default();
             if let Some(earlier) = set.get(&key) {
                 if *earlier != attestation {
@@ -136,10 +146,16 @@ impl ValidatorApi {
             // From Electra on all attesters of a slot sign the same data.
             let root = match &known {
                 Some((of, root)) if *of == data => *root,
-                _ => self.chain.signing_root(hash_tree_root(&data), DomainType::BeaconAttester, data.target.epoch),
+                _ => self
+                    .chain
+                    .signing_root(hash_tree_root(&data), DomainType::BeaconAttester, data.target.epoch),
             };
             known = Some((data, root));
-            unverified.push(Unverified { validator: key, root, signature: attestation.signature() });
+            unverified.push(Unverified {
+                validator: key,
+                root,
+                signature: attestation.signature(),
+            });
             set.insert(key, attestation);
         }
         awaited.set("the verification of the attestations' signatures");
@@ -148,9 +164,19 @@ impl ValidatorApi {
         let share = self.cluster.share();
         for (slot, set) in sets {
             let partials = set.into_iter().map(|(key, attestation)| {
-                (key, ParSignedData { data: SignedData::Attestation(attestation), share })
+                (
+                    key,
+                    ParSignedData {
+                        data: SignedData::Attestation(attestation),
+                        share,
+                    },
+                )
             });
-            self.announce(Duty::new(slot, DutyType::Attester), ParSignedDataSet(partials.collect())).await?;
+            self.announce(
+                Duty::new(slot, DutyType::Attester),
+                ParSignedDataSet(partials.collect()),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -159,30 +185,54 @@ impl ValidatorApi {
     async fn full_vote(&self, attestation: ForkedAttestation, awaited: &Awaited) -> Result<Vote, Refused> {
         let data = *attestation.data();
         let slot = data.slot;
-        let [bit] = attestation.set_bits().try_into().map_err(|_| Refused::NotOneBit(slot))?;
+        let [bit] = attestation
+            .set_bits()
+            .try_into()
+            .map_err(|_| Refused::NotOneBit(slot))?;
         awaited.set(format!("the cluster's duties of slot {}", slot.0));
-        let set = self.definitions.definitions(Duty::new(slot, DutyType::Attester)).await?.unwrap_or_default();
+        let set = self
+            .definitions
+            .definitions(Duty::new(slot, DutyType::Attester))
+            .await?
+            .unwrap_or_default();
         let validator = set
             .0
             .values()
             .find_map(|definition| match definition {
                 DutyDefinition::Attester(d)
-                    if d.committee_index == data.index
-                        && usize::try_from(d.validator_committee_index) == Ok(bit) =>
+                    if d.committee_index == data.index && usize::try_from(d.validator_committee_index) == Ok(bit) =>
                 {
                     Some(d.validator_index)
                 }
                 DutyDefinition::Attester(_) | DutyDefinition::Proposer(_) | DutyDefinition::Sync(_) => None,
             })
             .ok_or(Refused::NotOneBit(slot))?;
-        let attestation = VersionedAttestation { validator_index: None, attestation };
-        Ok(Vote { committee: data.index, validator, attestation })
+        let attestation = VersionedAttestation {
+            validator_index: None,
+            attestation,
+        };
+        Ok(Vote {
+            committee: data.index,
+            validator,
+            attestation,
+        })
     }
 }
 
 fn single_vote(fork: SingleFork, single: &SingleAttestation) -> Result<Vote, Refused> {
     let (slot, committee, validator) = (single.data.slot, single.committee_index, single.attester_index);
-    let inner = electra::Attestation::from_single(single).ok_or(Refused::NoDecidedDuty { slot, committee, validator })?;
-    let attestation = VersionedAttestation { validator_index: Some(validator), attestation: fork.wrap(inner) };
-    Ok(Vote { committee, validator, attestation })
+    let inner = electra::Attestation::from_single(single).ok_or(Refused::NoDecidedDuty {
+        slot,
+        committee,
+        validator,
+    })?;
+    let attestation = VersionedAttestation {
+        validator_index: Some(validator),
+        attestation: fork.wrap(inner),
+    };
+    Ok(Vote {
+        committee,
+        validator,
+        attestation,
+    })
 }

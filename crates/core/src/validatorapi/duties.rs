@@ -18,7 +18,11 @@ impl ValidatorApi {
         indices: Vec<ValidatorIndex>,
         awaited: &Awaited,
     ) -> Result<Duties<AttesterDuty>, Refused> {
-        let indices = if indices.is_empty() { self.own_indices(awaited).await? } else { indices };
+        let indices = if indices.is_empty() {
+            self.own_indices(awaited).await?
+        } else {
+            indices
+        };
         awaited.set(format!("the beacon node's attester duties of epoch {}", epoch.0));
         let mut answer = self.beacon.attester_duties(epoch, &indices).await?;
         let mut seen = BTreeSet::new();
@@ -57,7 +61,15 @@ impl ValidatorApi {
         awaited.set("the beacon node's state of the cluster's validators");
         let all = self.beacon.validators("head", &self.cluster.keys()).await?;
         let active: Vec<_> = all.iter().filter(|v| v.status.is_active()).map(|v| v.index).collect();
-        let some = if active.is_empty() { all.iter().map(|v| v.index).collect() } else { active };
-        if some.is_empty() { Err(Refused::NoValidators) } else { Ok(some) }
+        let some = if active.is_empty() {
+            all.iter().map(|v| v.index).collect()
+        } else {
+            active
+        };
+        if some.is_empty() {
+            Err(Refused::NoValidators)
+        } else {
+            Ok(some)
+        }
     }
 }

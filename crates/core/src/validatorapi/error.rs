@@ -124,12 +124,21 @@ impl Refused {
     #[must_use]
     pub fn told(&self) -> Told {
         match self {
-            Self::Beacon(BeaconError::Status { status: status @ 400..=499, message, .. }) => {
-                Told::Beacon { status: *status, message: message.clone() }
-            }
+            Self::Beacon(BeaconError::Status {
+                status: status @ 400..=499,
+                message,
+                ..
+            }) => Told::Beacon {
+                status: *status,
+                message: message.clone(),
+            },
             Self::ForeignCommittee { .. } => Told::BadRequest,
-            Self::NoAnswer { why: NoAnswer::Expired, .. } => Told::TimedOut,
-            Self::NoAnswer { why: NoAnswer::Stopped, .. } => Told::Stopping,
+            Self::NoAnswer {
+                why: NoAnswer::Expired, ..
+            } => Told::TimedOut,
+            Self::NoAnswer {
+                why: NoAnswer::Stopped, ..
+            } => Told::Stopping,
             Self::Publish(e) if e.kind == ErrorKind::Stopped => Told::Stopping,
             Self::UnknownKey(_)
             | Self::OtherShare { .. }

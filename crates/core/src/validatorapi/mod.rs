@@ -16,13 +16,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use trireme_eth2::{BlsSignature, ChainSpec, Root};
 
+use self::keys::Keys;
 pub use self::{
     attestations::{SingleFork, SubmittedAttestations},
     error::{Refused, Told},
     questions::{AwaitUnsigned, DutyDefinitions, NoAnswer, PubKeyByAttestation},
     validators::Ids,
 };
-use self::keys::Keys;
 use crate::{
     cluster::Cluster,
     compute,
@@ -110,7 +110,18 @@ impl ValidatorApi {
     /// Builds the component; subscribe to `submitted` before the first request.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { cluster, chain, beacon, unsigned, pubkeys, definitions, scheme, compute, entropy, cx } = parts;
+        let Parts {
+            cluster,
+            chain,
+            beacon,
+            unsigned,
+            pubkeys,
+            definitions,
+            scheme,
+            compute,
+            entropy,
+            cx,
+        } = parts;
         Self {
             submitted: Event::new(),
             keys: Keys::new(&cluster),
@@ -135,25 +146,37 @@ impl ValidatorApi {
         let share = self.cluster.share();
         let claims: Vec<Claim> = partials
             .iter()
-            .map(|p| Claim { signer: Signer::Share(p.validator, share), root: p.root, signature: p.signature })
+            .map(|p| Claim {
+                signer: Signer::Share(p.validator, share),
+                root: p.root,
+                signature: p.signature,
+            })
             .collect();
         let mut seed = [0; 32];
         self.entropy.fill(&mut seed);
         let scheme = Arc::clone(&self.scheme);
-        let verdicts =
-            compute::call(self.compute.as_ref(), lane, move || scheme.verify_set(&claims, &seed)).await?;
+        let verdicts = compute::call(self.compute.as_ref(), lane, move || scheme.verify_set(&claims, &seed)).await?;
         for (partial, verdict) in partials.iter().zip(verdicts) {
-            verdict.map_err(|why| Refused::Signature { validator: partial.validator, why })?;
+            verdict.map_err(|why| Refused::Signature {
+                validator: partial.validator,
+                why,
+            })?;
         }
         Ok(())
     }
 
     /// Announces one duty's verified partial signatures.
     async fn announce(&self, duty: Duty, set: ParSignedDataSet) -> Result<(), Refused> {
-        self.submitted.emit(&self.cx.cx(duty), Arc::new(set)).await.map_err(Refused::Publish)
+        self.submitted
+            .emit(&self.cx.cx(duty), Arc::new(set))
+            .await
+            .map_err(Refused::Publish)
     }
 
     fn no_answer(awaited: &Awaited, why: NoAnswer) -> Refused {
-        Refused::NoAnswer { awaited: awaited.get(), why }
+        Refused::NoAnswer {
+            awaited: awaited.get(),
+            why,
+        }
     }
 }

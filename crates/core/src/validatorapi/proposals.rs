@@ -25,16 +25,36 @@ impl ValidatorApi {
     ) -> Result<Arc<VersionedProposal>, Refused> {
         let validator = self.proposer(slot, awaited).await?;
         let epoch = self.chain.epoch(slot);
-        let randao = SignedRandao { epoch, signature: randao_reveal };
-        let root = self.chain.signing_root(hash_tree_root(&epoch), DomainType::Randao, epoch);
+        let randao = SignedRandao {
+            epoch,
+            signature: randao_reveal,
+        };
+        let root = self
+            .chain
+            .signing_root(hash_tree_root(&epoch), DomainType::Randao, epoch);
         awaited.set("the verification of the randao reveal");
-        self.verify(Lane::Proposal, &[Unverified { validator, root, signature: randao_reveal }]).await?;
-        self.announce(Duty::new(slot, DutyType::Randao), self.one(validator, SignedData::Randao(randao))).await?;
+        self.verify(
+            Lane::Proposal,
+            &[Unverified {
+                validator,
+                root,
+                signature: randao_reveal,
+            }],
+        )
+        .await?;
+        self.announce(
+            Duty::new(slot, DutyType::Randao),
+            self.one(validator, SignedData::Randao(randao)),
+        )
+        .await?;
         awaited.set(format!(
             "the cluster's agreement on a block for slot {}, which needs the randao reveals of {} of {} operators",
             slot.0, self.cluster.threshold, self.cluster.nodes
         ));
-        self.unsigned.proposal(slot).await.map_err(|why| Self::no_answer(awaited, why))
+        self.unsigned
+            .proposal(slot)
+            .await
+            .map_err(|why| Self::no_answer(awaited, why))
     }
 
     /// Takes the validator client's signed block, which must be the one that the cluster agreed on.
@@ -42,7 +62,11 @@ impl ValidatorApi {
         let slot = block.slot();
         let validator = self.proposer(slot, awaited).await?;
         awaited.set(format!("the cluster's agreement on a block for slot {}", slot.0));
-        let agreed = self.unsigned.proposal(slot).await.map_err(|why| Self::no_answer(awaited, why))?;
+        let agreed = self
+            .unsigned
+            .proposal(slot)
+            .await
+            .map_err(|why| Self::no_answer(awaited, why))?;
         awaited.set("the verification of the block");
         let (block, root) = {
             let preset = self.chain.preset;
@@ -52,24 +76,51 @@ impl ValidatorApi {
             };
             compute::call(self.compute.as_ref(), Lane::Proposal, job).await??
         };
-        let root = self.chain.signing_root(root, DomainType::BeaconProposer, self.chain.epoch(slot));
-        self.verify(Lane::Proposal, &[Unverified { validator, root, signature: block.signature() }]).await?;
-        self.announce(Duty::new(slot, DutyType::Proposer), self.one(validator, SignedData::Proposal(Arc::new(block)))).await
+        let root = self
+            .chain
+            .signing_root(root, DomainType::BeaconProposer, self.chain.epoch(slot));
+        self.verify(
+            Lane::Proposal,
+            &[Unverified {
+                validator,
+                root,
+                signature: block.signature(),
+            }],
+        )
+        .await?;
+        self.announce(
+            Duty::new(slot, DutyType::Proposer),
+            self.one(validator, SignedData::Proposal(Arc::new(block))),
+        )
+        .await
     }
 
     /// The only validator of the cluster that proposes in `slot`.
     async fn proposer(&self, slot: Slot, awaited: &Awaited) -> Result<PubKey, Refused> {
         awaited.set(format!("the cluster's duties of slot {}", slot.0));
-        let set = self.definitions.definitions(Duty::new(slot, DutyType::Proposer)).await?.unwrap_or_default();
+        let set = self
+            .definitions
+            .definitions(Duty::new(slot, DutyType::Proposer))
+            .await?
+            .unwrap_or_default();
         let mut keys = set.0.keys();
         match (keys.next(), keys.next()) {
             (Some(key), None) => Ok(*key),
-            _ => Err(Refused::NotOneProposer { slot, proposers: set.0.len() }),
+            _ => Err(Refused::NotOneProposer {
+                slot,
+                proposers: set.0.len(),
+            }),
         }
     }
 
     fn one(&self, validator: PubKey, data: SignedData) -> ParSignedDataSet {
-        ParSignedDataSet(BTreeMap::from([(validator, ParSignedData { data, share: self.cluster.share() })]))
+        ParSignedDataSet(BTreeMap::from([(
+            validator,
+            ParSignedData {
+                data,
+                share: self.cluster.share(),
+            },
+        )]))
     }
 }
 

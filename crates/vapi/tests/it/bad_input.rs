@@ -19,10 +19,14 @@ const POOL: &str = "/eth/v2/beacon/pool/attestations";
 #[tokio::test]
 async fn an_oversized_body_is_refused_without_reading_it_all() {
     let b = bench();
-    let endless = Body::from_stream(futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 65_536]))));
+    let endless = Body::from_stream(futures::stream::repeat_with(|| {
+        Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 65_536]))
+    }));
     let message = b.ask("POST", DUTIES, &[], endless).await.error(413);
     assert!(message.contains(&limits::MAX_BODY.to_string()), "{message}");
-    let endless = Body::from_stream(futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 65_536]))));
+    let endless = Body::from_stream(futures::stream::repeat_with(|| {
+        Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 65_536]))
+    }));
     b.ask("POST", "/eth/v1/anything", &[], endless).await.error(413);
 }
 
@@ -35,32 +39,64 @@ async fn a_body_that_never_ends_is_given_up_with_the_reason() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_is_a_bad_request() {
-    let broken = Body::from_stream(futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("gone")) }));
-    assert_eq!(bench().ask("POST", DUTIES, &[], broken).await.error(400), "the request's body broke off");
+    let broken = Body::from_stream(futures::stream::once(async {
+        Err::<Bytes, _>(std::io::Error::other("gone"))
+    }));
+    assert_eq!(
+        bench().ask("POST", DUTIES, &[], broken).await.error(400),
+        "the request's body broke off"
+    );
 }
 
 #[tokio::test]
 async fn malformed_bodies_of_every_kind_are_errors() {
     let b = bench();
-    let ssz = [("content-type", "application/octet-stream"), ("eth-consensus-version", "fulu")];
-    let old = [("content-type", "application/octet-stream"), ("eth-consensus-version", "capella")];
-    let bodies: [&[u8]; 7] = [b"", b"\0", &[0xff; 300], b"{}", b"[", b"[[[[[[[[", &[0x0c, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]];
+    let ssz = [
+        ("content-type", "application/octet-stream"),
+        ("eth-consensus-version", "fulu"),
+    ];
+    let old = [
+        ("content-type", "application/octet-stream"),
+        ("eth-consensus-version", "capella"),
+    ];
+    let bodies: [&[u8]; 7] = [
+        b"",
+        b"\0",
+        &[0xff; 300],
+        b"{}",
+        b"[",
+        b"[[[[[[[[",
+        &[0x0c, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+    ];
     for body in bodies {
-        for path in [BLOCKS, "/eth/v1/beacon/blocks", "/eth/v2/beacon/blinded_blocks", "/eth/v1/beacon/blinded_blocks"] {
+        for path in [
+            BLOCKS,
+            "/eth/v1/beacon/blocks",
+            "/eth/v2/beacon/blinded_blocks",
+            "/eth/v1/beacon/blinded_blocks",
+        ] {
             for headers in [&ssz, &old] {
                 b.ask("POST", path, headers, body).await.error(500);
             }
-            b.ask("POST", path, &[("eth-consensus-version", "electra")], body).await.error(500);
+            b.ask("POST", path, &[("eth-consensus-version", "electra")], body)
+                .await
+                .error(500);
         }
         if !body.is_empty() {
             b.ask("POST", POOL, &ssz, body).await.error(500);
             b.ask("POST", POOL, &old, body).await.error(500);
         }
-        b.ask("POST", POOL, &[("eth-consensus-version", "electra")], body).await.error(500);
-        b.ask("POST", POOL, &[("eth-consensus-version", "deneb")], body).await.error(500);
+        b.ask("POST", POOL, &[("eth-consensus-version", "electra")], body)
+            .await
+            .error(500);
+        b.ask("POST", POOL, &[("eth-consensus-version", "deneb")], body)
+            .await
+            .error(500);
         b.ask("POST", DUTIES, &[], body).await.error(400);
     }
-    b.ask("POST", "/eth/v1/beacon/states/head/validators", &[], "{\"ids\":").await.error(500);
+    b.ask("POST", "/eth/v1/beacon/states/head/validators", &[], "{\"ids\":")
+        .await
+        .error(500);
     assert!(b.submitted().is_empty());
     assert!(b.asked().is_empty());
 }
@@ -70,29 +106,57 @@ async fn deeply_nested_json_does_not_exhaust_the_stack() {
     let b = bench();
     let deep = "[".repeat(500_000);
     b.ask("POST", DUTIES, &[], deep.clone()).await.error(400);
-    b.ask("POST", POOL, &[("eth-consensus-version", "deneb")], deep.clone()).await.error(500);
-    b.ask("POST", BLOCKS, &[("eth-consensus-version", "fulu")], deep).await.error(500);
+    b.ask("POST", POOL, &[("eth-consensus-version", "deneb")], deep.clone())
+        .await
+        .error(500);
+    b.ask("POST", BLOCKS, &[("eth-consensus-version", "fulu")], deep)
+        .await
+        .error(500);
 }
 
 #[tokio::test]
 async fn content_types_are_checked_on_every_served_route_and_before_the_body() {
     let b = bench();
-    for path in [DUTIES, POOL, "/eth/v1/validator/register_validator", "/eth/v1/beacon/pool/attestations"] {
+    for path in [
+        DUTIES,
+        POOL,
+        "/eth/v1/validator/register_validator",
+        "/eth/v1/beacon/pool/attestations",
+    ] {
         let got = b.ask("POST", path, &[("content-type", "text/plain")], "x").await;
         assert_eq!(got.error(415), "unsupported media type text/plain");
     }
-    let got = b.ask("GET", "/eth/v1/node/version", &[("content-type", "text/html")], Body::empty()).await;
+    let got = b
+        .ask(
+            "GET",
+            "/eth/v1/node/version",
+            &[("content-type", "text/html")],
+            Body::empty(),
+        )
+        .await;
     assert_eq!(got.error(415), "unsupported media type text/html");
-    let got = b.ask("POST", DUTIES, &[("content-type", "application/octet-stream")], "").await;
+    let got = b
+        .ask("POST", DUTIES, &[("content-type", "application/octet-stream")], "")
+        .await;
     assert_eq!(got.error(415), "Cannot read the supplied content type.");
     // A client that sends JSON's type on a GET means nothing by it.
-    let got = b.ask("GET", "/eth/v1/node/version", &[("content-type", "application/json")], Body::empty()).await;
+    let got = b
+        .ask(
+            "GET",
+            "/eth/v1/node/version",
+            &[("content-type", "application/json")],
+            Body::empty(),
+        )
+        .await;
     assert_eq!(got.status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn an_unknown_status_is_a_bad_request() {
-    let message = bench().get("/eth/v1/beacon/states/head/validators?status=asleep").await.error(400);
+    let message = bench()
+        .get("/eth/v1/beacon/states/head/validators?status=asleep")
+        .await
+        .error(400);
     assert_eq!(message, "invalid validator status asleep");
 }
 
@@ -105,7 +169,10 @@ async fn too_many_requests_at_once_get_503() {
     // Each is polled once, takes its place and waits.
     assert!(futures::FutureExt::now_or_never(futures::StreamExt::next(&mut waiting)).is_none());
     let got = b.get("/eth/v1/node/version").await;
-    assert_eq!((got.status.as_u16(), got.header("content-type")), (503, Some("text/plain; charset=utf-8")));
+    assert_eq!(
+        (got.status.as_u16(), got.header("content-type")),
+        (503, Some("text/plain; charset=utf-8"))
+    );
     drop(waiting);
     assert_eq!(b.get("/eth/v1/node/version").await.status, StatusCode::OK);
 }
@@ -117,5 +184,10 @@ async fn signatures_of_later_duties_are_refused_in_words_and_never_swallowed() {
         "signature": format!("0x{}", "11".repeat(96)) }]);
     let got = b.post("/eth/v1/beacon/pool/sync_committees", &[], &message).await;
     assert!(got.error(501).contains("sync committee messages"));
-    assert_eq!(b.post("/eth/v1/beacon/pool/sync_committees", &[], &json!([])).await.status, StatusCode::OK);
+    assert_eq!(
+        b.post("/eth/v1/beacon/pool/sync_committees", &[], &json!([]))
+            .await
+            .status,
+        StatusCode::OK
+    );
 }

@@ -25,9 +25,18 @@ async fn served() -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let all = serve(listener, std::sync::Arc::clone(&bench.server), bench.life.clone(), shutdown.clone());
+    let all = serve(
+        listener,
+        std::sync::Arc::clone(&bench.server),
+        bench.life.clone(),
+        shutdown.clone(),
+    );
     bench.life.task("test.serve", all);
-    Served { bench, address, shutdown }
+    Served {
+        bench,
+        address,
+        shutdown,
+    }
 }
 
 /// Reads one answer with a `Content-Length`.
@@ -37,7 +46,9 @@ async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
         loop {
             let done = std::str::from_utf8(&text).ok().and_then(|t: &str| {
                 let (head, body) = t.split_once("\r\n\r\n")?;
-                let length = head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                let length = head
+                    .lines()
+                    .find_map(|l| l.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
                 (body.len() >= length.unwrap_or(0_usize)).then_some(())
             });
             if done.is_some() {
@@ -104,7 +115,8 @@ async fn a_head_that_does_not_come_in_a_second_ends_the_connection_and_an_idle_o
 async fn while_stopping_waiting_requests_get_503_in_plain_words_and_nothing_new_is_accepted() {
     let s = served().await;
     s.bench.know(|k| {
-        k.definitions.insert(Duty::new(Slot(5), DutyType::Attester), Default::default());
+        k.definitions
+            .insert(Duty::new(Slot(5), DutyType::Attester), Default::default());
     });
     let mut waiting = TcpStream::connect(s.address).await.unwrap();
     waiting
@@ -122,7 +134,9 @@ async fn while_stopping_waiting_requests_get_503_in_plain_words_and_nothing_new_
     assert!(text.starts_with("HTTP/1.1 503"), "{text}");
     assert!(text.ends_with("the node is stopping"), "{text}");
     assert!(text.to_lowercase().contains("content-type: text/plain"), "{text}");
-    let left = timeout(PATIENCE, s.bench.life.finish(Duration::from_secs(10))).await.unwrap();
+    let left = timeout(PATIENCE, s.bench.life.finish(Duration::from_secs(10)))
+        .await
+        .unwrap();
     assert!(left.is_empty(), "{left:?}");
     assert!(TcpStream::connect(s.address).await.is_err());
 }

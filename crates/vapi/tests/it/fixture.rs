@@ -93,7 +93,12 @@ impl Neighbours {
     }
 
     fn nowhere<T: Send + 'static>(&self, endpoint: &'static str) -> BoxFuture<'_, Result<T, BeaconError>> {
-        Box::pin(async move { Err(BeaconError::Malformed { endpoint, reason: "not asked by the validator API".into() }) })
+        Box::pin(async move {
+            Err(BeaconError::Malformed {
+                endpoint,
+                reason: "not asked by the validator API".into(),
+            })
+        })
     }
 }
 
@@ -108,7 +113,12 @@ impl BeaconNode for Neighbours {
         let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let keys = keys.to_vec();
         self.ask(format!("validators {state} {}", names.join(",")), move |known| {
-            known.validators.iter().filter(|v| keys.contains(&PubKey(v.validator.pubkey.0))).cloned().collect()
+            known
+                .validators
+                .iter()
+                .filter(|v| keys.contains(&PubKey(v.validator.pubkey.0)))
+                .cloned()
+                .collect()
         })
     }
     fn attester_duties(
@@ -117,10 +127,17 @@ impl BeaconNode for Neighbours {
         indices: &[ValidatorIndex],
     ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>> {
         let wanted = indices.to_vec();
-        self.ask(format!("attester_duties {} {indices:?}", epoch.0), move |known| Duties {
-            dependent_root: known.dependent_root,
-            execution_optimistic: false,
-            duties: known.attesters.iter().filter(|d| wanted.contains(&d.validator_index)).copied().collect(),
+        self.ask(format!("attester_duties {} {indices:?}", epoch.0), move |known| {
+            Duties {
+                dependent_root: known.dependent_root,
+                execution_optimistic: false,
+                duties: known
+                    .attesters
+                    .iter()
+                    .filter(|d| wanted.contains(&d.validator_index))
+                    .copied()
+                    .collect(),
+            }
         })
     }
     fn proposer_duties(&self, epoch: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
@@ -131,7 +148,9 @@ impl BeaconNode for Neighbours {
         })
     }
     fn attestation_data(&self, slot: Slot, committee: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>> {
-        self.ask(format!("attestation_data {} {committee}", slot.0), |known| known.beacon_data.unwrap())
+        self.ask(format!("attestation_data {} {committee}", slot.0), |known| {
+            known.beacon_data.unwrap()
+        })
     }
     fn produce_block(&self, _: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
         self.nowhere("produce_block")
@@ -180,8 +199,18 @@ fn or_wait<T: Send + 'static>(found: Option<T>, no: Option<NoAnswer>) -> BoxFutu
 }
 
 impl PubKeyByAttestation for Neighbours {
-    fn pubkey_by_attestation(&self, slot: Slot, committee: CommitteeIndex, validator: ValidatorIndex) -> Option<PubKey> {
-        self.known.lock().unwrap().pubkeys.get(&(slot, committee, validator)).copied()
+    fn pubkey_by_attestation(
+        &self,
+        slot: Slot,
+        committee: CommitteeIndex,
+        validator: ValidatorIndex,
+    ) -> Option<PubKey> {
+        self.known
+            .lock()
+            .unwrap()
+            .pubkeys
+            .get(&(slot, committee, validator))
+            .copied()
     }
 }
 
@@ -246,7 +275,10 @@ impl Plan {
     }
 
     pub(crate) fn upstream(mut self, url: &str) -> Self {
-        self.upstreams.push(Upstream { url: Url::parse(url).unwrap(), headers: HeaderMap::new() });
+        self.upstreams.push(Upstream {
+            url: Url::parse(url).unwrap(),
+            headers: HeaderMap::new(),
+        });
         self
     }
 }
@@ -264,7 +296,10 @@ pub(crate) fn chain(spec: &Value, genesis_validators_root: Root) -> ChainSpec {
     });
     let map = all.as_object_mut().unwrap();
     map.extend(spec.as_object().unwrap().clone());
-    let version = map.get("GENESIS_FORK_VERSION").and_then(Value::as_str).unwrap_or("0x00000000");
+    let version = map
+        .get("GENESIS_FORK_VERSION")
+        .and_then(Value::as_str)
+        .unwrap_or("0x00000000");
     let genesis = Genesis {
         genesis_time: 0,
         genesis_validators_root,
@@ -275,7 +310,13 @@ pub(crate) fn chain(spec: &Value, genesis_validators_root: Root) -> ChainSpec {
 
 impl Bench {
     pub(crate) fn new(plan: Plan) -> Self {
-        let Plan { cluster, chain, bls, upstreams, fallbacks } = plan;
+        let Plan {
+            cluster,
+            chain,
+            bls,
+            upstreams,
+            fallbacks,
+        } = plan;
         let life = Life::new();
         let mut registry = Registry::default();
         let timing = SlotTiming {
@@ -284,8 +325,11 @@ impl Bench {
             slots_per_epoch: chain.slots_per_epoch,
         };
         let neighbours = Arc::new(Neighbours::default());
-        let scheme: Arc<dyn Scheme> =
-            if bls { Arc::new(Bls::new(&cluster).unwrap()) } else { Arc::new(Credulous) };
+        let scheme: Arc<dyn Scheme> = if bls {
+            Arc::new(Bls::new(&cluster).unwrap())
+        } else {
+            Arc::new(Credulous)
+        };
         let api = ValidatorApi::new(Parts {
             cluster: Arc::new(cluster),
             chain: Arc::new(chain),
@@ -306,17 +350,29 @@ impl Bench {
             None,
             StepMetrics::register(&mut registry),
         );
-        api.submitted.to(policy.inline(StepName::ParSigDbStoreInternal), &neighbours, Neighbours::hear);
+        api.submitted.to(
+            policy.inline(StepName::ParSigDbStoreInternal),
+            &neighbours,
+            Neighbours::hear,
+        );
         let seen = Arc::new(AtomicU64::new(0));
         let server = Server::new(
             Arc::new(api),
             Proxy::new(upstreams, fallbacks, None).unwrap(),
-            Config { node_version: NODE_VERSION.to_owned() },
+            Config {
+                node_version: NODE_VERSION.to_owned(),
+            },
             Metrics::register(&mut registry),
             Arc::clone(&seen),
             life.clone(),
         );
-        Self { server: Arc::new(server), neighbours, registry, seen, life }
+        Self {
+            server: Arc::new(server),
+            neighbours,
+            registry,
+            seen,
+            life,
+        }
     }
 
     pub(crate) fn know(&self, change: impl FnOnce(&mut Known)) {
@@ -325,11 +381,15 @@ impl Bench {
         // The scheduler resolves what the beacon node says.
         let mut definitions = std::mem::take(&mut known.definitions);
         for duty in &known.attesters {
-            let set = definitions.entry(Duty::new(duty.slot, trireme_core::DutyType::Attester)).or_default();
+            let set = definitions
+                .entry(Duty::new(duty.slot, trireme_core::DutyType::Attester))
+                .or_default();
             set.0.insert(PubKey(duty.pubkey.0), DutyDefinition::Attester(*duty));
         }
         for duty in &known.proposers {
-            let set = definitions.entry(Duty::new(duty.slot, trireme_core::DutyType::Proposer)).or_default();
+            let set = definitions
+                .entry(Duty::new(duty.slot, trireme_core::DutyType::Proposer))
+                .or_default();
             set.0.insert(PubKey(duty.pubkey.0), DutyDefinition::Proposer(*duty));
         }
         known.definitions = definitions;
@@ -367,7 +427,11 @@ impl Bench {
     }
 
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Got {
-        let headers: Vec<_> = [("content-type", "application/json")].iter().chain(headers).copied().collect();
+        let headers: Vec<_> = [("content-type", "application/json")]
+            .iter()
+            .chain(headers)
+            .copied()
+            .collect();
         self.ask("POST", path, &headers, body.to_string()).await
     }
 }
@@ -384,7 +448,11 @@ impl Got {
     pub(crate) async fn read(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Self { status: parts.status, headers: parts.headers, body }
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     pub(crate) fn json(&self) -> Value {

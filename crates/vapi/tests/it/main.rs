@@ -1,8 +1,14 @@
 //! Integration tests of the validator API over HTTP.
 
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
 mod connections;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod requests;
+#[cfg(test)]
 mod upstream;
+#[cfg(test)]
 mod vectors;

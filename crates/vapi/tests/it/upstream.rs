@@ -45,10 +45,7 @@ impl FakeBeacon {
     }
 }
 
-async fn serve(
-    State((answer, sent)): State<(Answer, Arc<Mutex<Vec<Sent>>>)>,
-    request: Request<Body>,
-) -> Response {
+async fn serve(State((answer, sent)): State<(Answer, Arc<Mutex<Vec<Sent>>>)>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let one = Sent {
         method: parts.method,
@@ -80,21 +77,40 @@ async fn nobody() -> String {
 async fn what_is_not_served_here_goes_to_the_beacon_node_and_comes_back_as_it_is() {
     let life = Life::new();
     let bn = FakeBeacon::start(&life, |_| {
-        response(206, &[("content-type", "application/json"), ("x-own", "1"), ("set-cookie", "a=b")], "{\"data\": 1}")
+        response(
+            206,
+            &[
+                ("content-type", "application/json"),
+                ("x-own", "1"),
+                ("set-cookie", "a=b"),
+            ],
+            "{\"data\": 1}",
+        )
     })
     .await;
     let url = bn.url.replace("http://", "http://user:pass@");
     let bench = Bench::new(Plan::synthetic(&[]).upstream(&url));
-    let headers = [("accept", "application/json"), ("connection", "keep-alive, x-hop"), ("x-hop", "1"), ("host", "vc")];
+    let headers = [
+        ("accept", "application/json"),
+        ("connection", "keep-alive, x-hop"),
+        ("x-hop", "1"),
+        ("host", "vc"),
+    ];
     let got = bench.ask("POST", "/eth/v1/foo?a=1,2&b=%20", &headers, "body").await;
     assert_eq!((got.status.as_u16(), &got.body[..]), (206, &b"{\"data\": 1}"[..]));
     assert_eq!((got.header("x-own"), got.header("set-cookie")), (Some("1"), None));
     let [sent] = bn.sent().try_into().unwrap();
-    assert_eq!((sent.method, &*sent.path_and_query), (Method::POST, "/eth/v1/foo?a=1,2&b=%20"));
+    assert_eq!(
+        (sent.method, &*sent.path_and_query),
+        (Method::POST, "/eth/v1/foo?a=1,2&b=%20")
+    );
     assert_eq!(&sent.body[..], b"body");
     assert_eq!(sent.headers["authorization"], "Basic dXNlcjpwYXNz");
     assert_eq!(sent.headers["accept"], "application/json");
-    assert_eq!(sent.headers["host"].to_str().unwrap(), bn.url.trim_start_matches("http://"));
+    assert_eq!(
+        sent.headers["host"].to_str().unwrap(),
+        bn.url.trim_start_matches("http://")
+    );
     assert!(!sent.headers.contains_key("x-hop"));
     let metrics = bench.metrics();
     for part in [
@@ -115,7 +131,11 @@ async fn a_refusal_of_the_beacon_node_is_an_answer_and_is_counted() {
     let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
     let got = bench.get("/eth/v1/validator/duties/attester/7").await;
     assert_eq!((got.status, got.body.len()), (StatusCode::NOT_FOUND, 0));
-    assert!(bench.metrics().contains(r#"core_validatorapi_request_error_total{endpoint="proxy",status_code="404"} 1"#));
+    assert!(
+        bench
+            .metrics()
+            .contains(r#"core_validatorapi_request_error_total{endpoint="proxy",status_code="404"} 1"#)
+    );
     life.stop().await;
 }
 
@@ -124,7 +144,10 @@ async fn an_unreachable_beacon_node_is_passed_over_and_fallbacks_come_last() {
     let life = Life::new();
     let good = FakeBeacon::start(&life, |_| response(200, &[], "good")).await;
     let spare = FakeBeacon::start(&life, |_| response(200, &[], "spare")).await;
-    let as_upstream = |url: &str| Upstream { url: url.parse().unwrap(), headers: HeaderMap::new() };
+    let as_upstream = |url: &str| Upstream {
+        url: url.parse().unwrap(),
+        headers: HeaderMap::new(),
+    };
     let mut plan = Plan::synthetic(&[]).upstream(&nobody().await).upstream(&good.url);
     plan.fallbacks.push(as_upstream(&spare.url));
     assert_eq!(&Bench::new(plan).get("/x").await.body[..], b"good");
@@ -144,8 +167,16 @@ async fn committee_subscriptions_reach_every_beacon_node() {
     let bad = FakeBeacon::start(&life, |_| response(500, &[], "bad")).await;
     let good = FakeBeacon::start(&life, |_| response(200, &[], "")).await;
     let third = FakeBeacon::start(&life, |_| response(200, &[], "")).await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bad.url).upstream(&good.url).upstream(&third.url));
-    for path in ["/eth/v1/validator/beacon_committee_subscriptions", "/eth/v1/validator/sync_committee_subscriptions"] {
+    let bench = Bench::new(
+        Plan::synthetic(&[])
+            .upstream(&bad.url)
+            .upstream(&good.url)
+            .upstream(&third.url),
+    );
+    for path in [
+        "/eth/v1/validator/beacon_committee_subscriptions",
+        "/eth/v1/validator/sync_committee_subscriptions",
+    ] {
         assert_eq!(bench.post(path, &[], &json!([])).await.status, StatusCode::OK);
         for bn in [&bad, &good, &third] {
             let [sent] = bn.sent().try_into().unwrap();
@@ -160,11 +191,19 @@ async fn paths_that_are_not_for_validator_clients_never_reach_the_beacon_node() 
     let life = Life::new();
     let bn = FakeBeacon::start(&life, |_| response(200, &[], "secret")).await;
     let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
-    for path in ["/eth/v2/debug/beacon/states/head", "/eth/v1/keystores", "/eth/v1/d%65bug/fork_choice", "/x/admin/y"] {
+    for path in [
+        "/eth/v2/debug/beacon/states/head",
+        "/eth/v1/keystores",
+        "/eth/v1/d%65bug/fork_choice",
+        "/x/admin/y",
+    ] {
         assert_eq!(bench.get(path).await.error(404), "NotFound");
     }
     let got = bench.get("/eth/v1//debug/../node/health?x=1").await;
-    assert_eq!((got.status.as_u16(), got.header("location")), (301, Some("/eth/v1/node/health?x=1")));
+    assert_eq!(
+        (got.status.as_u16(), got.header("location")),
+        (301, Some("/eth/v1/node/health?x=1"))
+    );
     assert!(bn.sent().is_empty());
     life.stop().await;
 }
@@ -181,7 +220,10 @@ async fn sync_committee_duties_are_those_of_the_beacon_node_with_our_shares() {
     })
     .await;
     let bench = Bench::new(Plan::synthetic(&[([0xa1; 48], [0xc3; 48])]).upstream(&bn.url));
-    let got = bench.post("/eth/v1/validator/duties/sync/3", &[], &json!([5])).await.json();
+    let got = bench
+        .post("/eth/v1/validator/duties/sync/3", &[], &json!([5]))
+        .await
+        .json();
     assert_eq!(got["data"][0]["pubkey"], json!(format!("0x{}", "c3".repeat(48))));
     assert_eq!(got["data"][0]["validator_sync_committee_indices"], json!(["1", "7"]));
     assert_eq!(&bn.sent()[0].body[..], br#"["5"]"#);

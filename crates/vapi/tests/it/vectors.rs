@@ -39,7 +39,11 @@ fn run<T>(paused: bool, test: impl Future<Output = T>) -> T {
 fn proxy_path_labels() {
     trireme_vectors::each("validatorapi", "proxy-path-labels", |e| {
         for case in e.json().as_array().unwrap() {
-            assert_eq!(Some(&*trireme_vapi::path_label(case["path"].as_str().unwrap())), case["label"].as_str(), "{case}");
+            assert_eq!(
+                Some(&*trireme_vapi::path_label(case["path"].as_str().unwrap())),
+                case["label"].as_str(),
+                "{case}"
+            );
         }
     });
 }

@@ -42,9 +42,14 @@ const SERVED: &[(&str, &str)] = &[
 fn api_samples() {
     trireme_vectors::each("validatorapi", "api-samples", |e| {
         for operation in e.json().as_array().unwrap() {
-            let (method, path) = (operation["method"].as_str().unwrap(), operation["path"].as_str().unwrap());
-            let template: Vec<&str> =
-                path.split('/').map(|s| if s.starts_with('{') { "{}" } else { s }).collect();
+            let (method, path) = (
+                operation["method"].as_str().unwrap(),
+                operation["path"].as_str().unwrap(),
+            );
+            let template: Vec<&str> = path
+                .split('/')
+                .map(|s| if s.starts_with('{') { "{}" } else { s })
+                .collect();
             let template = template.join("/");
             let found = route(&method.parse().unwrap(), &template.replace("{}", "7"));
             let debug = path.split('/').nth(3) == Some("debug");
@@ -53,10 +58,17 @@ fn api_samples() {
                 Route::Events => assert_eq!((method, &*template), ("GET", "/eth/v1/events")),
                 // Behind the proxy, debug endpoints would be open to whoever reaches the validator API.
                 Route::Denied => assert!(debug, "{method} {path} is denied"),
-                Route::Proxy => assert!(!debug && !SERVED.contains(&(method, &template)), "{method} {path} is proxied"),
+                Route::Proxy => assert!(
+                    !debug && !SERVED.contains(&(method, &template)),
+                    "{method} {path} is proxied"
+                ),
                 Route::Redirect(to) => panic!("{path} is redirected to {to}"),
             }
-            for sample in operation["responses"]["200"]["samples"].as_array().into_iter().flatten() {
+            for sample in operation["responses"]["200"]["samples"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
                 answer(method, &template, sample);
             }
             for sample in operation["request_samples"].as_array().into_iter().flatten() {
@@ -68,7 +80,9 @@ fn api_samples() {
 
 /// Reads each element and writes it again: the member names must be those of the sample.
 fn again<T: serde::Serialize + serde::de::DeserializeOwned>(value: &Value) {
-    let elements = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+    let elements = value
+        .as_array()
+        .map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
     for one in elements {
         let read: T = serde_json::from_value(one.clone()).unwrap_or_else(|e| panic!("{e}: {one}"));
         let (ours, theirs) = (names(&json!(read)), names(one));
@@ -126,8 +140,13 @@ fn answer(method: &str, path: &str, sample: &Value) {
             assert_eq!(members(sample), ["data", "execution_optimistic", "finalized"]);
         }
         ("GET", "/eth/v3/validator/blocks/{}") => {
-            let ours =
-                ["consensus_block_value", "data", "execution_payload_blinded", "execution_payload_value", "version"];
+            let ours = [
+                "consensus_block_value",
+                "data",
+                "execution_payload_blinded",
+                "execution_payload_value",
+                "version",
+            ];
             assert_eq!(members(sample), ours);
         }
         ("GET", "/eth/v1/node/version") => assert_eq!(members(data), ["version"]),
@@ -139,7 +158,9 @@ fn request(method: &str, path: &str, sample: &Value) {
     match (method, path) {
         ("POST", "/eth/v2/beacon/pool/attestations") => {
             // The samples show either form; the one with its committee is what travels from Electra on.
-            let single = sample.as_array().is_some_and(|list| list.iter().all(|a| a.get("attester_index").is_some()));
+            let single = sample
+                .as_array()
+                .is_some_and(|list| list.iter().all(|a| a.get("attester_index").is_some()));
             if single {
                 again::<SingleAttestation>(sample);
             }

@@ -32,7 +32,10 @@ fn exchange_cases() {
 fn plan(cluster: &Value) -> Plan {
     let bytes = |v: &Value| v.as_str().unwrap().parse::<BlsPubkey>().unwrap().0;
     let validators = cluster["validators"].as_array().unwrap();
-    let keys: Vec<_> = validators.iter().map(|v| (bytes(&v["dv_root"]), bytes(&v["own_pubshare"]))).collect();
+    let keys: Vec<_> = validators
+        .iter()
+        .map(|v| (bytes(&v["dv_root"]), bytes(&v["own_pubshare"])))
+        .collect();
     Plan::synthetic(&keys)
 }
 
@@ -44,11 +47,17 @@ fn learn(known: &mut Known, answer: &Value) {
     for one in answer["data"].as_array().unwrap() {
         let one = one.clone();
         if one.get("validator").is_some() {
-            known.validators.push(serde_json::from_value::<ValidatorInfo>(one).unwrap());
+            known
+                .validators
+                .push(serde_json::from_value::<ValidatorInfo>(one).unwrap());
         } else if one.get("committee_length").is_some() {
-            known.attesters.push(serde_json::from_value::<AttesterDuty>(one).unwrap());
+            known
+                .attesters
+                .push(serde_json::from_value::<AttesterDuty>(one).unwrap());
         } else if one.get("slot").is_some() {
-            known.proposers.push(serde_json::from_value::<ProposerDuty>(one).unwrap());
+            known
+                .proposers
+                .push(serde_json::from_value::<ProposerDuty>(one).unwrap());
         }
     }
 }
@@ -64,13 +73,25 @@ async fn check(file: &Value, case: &Value, waits: bool) -> Result<(), String> {
         let told: Vec<Value> = upstreams.clone();
         let stream = wanted.get("stream").and_then(Value::as_str).map(str::to_owned);
         let fake = FakeBeacon::start(&life, move |sent| {
-            let about = told.iter().find(|u| u.get("path").and_then(Value::as_str).is_none_or(|p| p == sent.path_and_query));
-            let Some(about) = about else { return response(404, &[], "") };
+            let about = told.iter().find(|u| {
+                u.get("path")
+                    .and_then(Value::as_str)
+                    .is_none_or(|p| p == sent.path_and_query)
+            });
+            let Some(about) = about else {
+                return response(404, &[], "");
+            };
             if let Some(text) = &stream {
-                return response(200, &[("content-type", "text/event-stream")], format!("{text}data: {{}}\n\n"));
+                return response(
+                    200,
+                    &[("content-type", "text/event-stream")],
+                    format!("{text}data: {{}}\n\n"),
+                );
             }
             let status = about["status"].as_u64().map_or(200, |s| u16::try_from(s).unwrap());
-            let body = about.get("response").map_or_else(|| OWN_WORDS.to_owned(), ToString::to_string);
+            let body = about
+                .get("response")
+                .map_or_else(|| OWN_WORDS.to_owned(), ToString::to_string);
             response(status, &[("content-type", "application/json")], body)
         })
         .await;
@@ -84,8 +105,13 @@ async fn check(file: &Value, case: &Value, waits: bool) -> Result<(), String> {
         }
         // What is waited for must be a duty of ours, or nobody would wait.
         let path = request["path"].as_str().unwrap();
-        if let Some(slot) = path.split_once("slot=").and_then(|(_, s)| s.split('&').next()?.parse().ok()) {
-            known.definitions.insert(Duty::new(Slot(slot), DutyType::Attester), Default::default());
+        if let Some(slot) = path
+            .split_once("slot=")
+            .and_then(|(_, s)| s.split('&').next()?.parse().ok())
+        {
+            known
+                .definitions
+                .insert(Duty::new(Slot(slot), DutyType::Attester), Default::default());
         }
     });
 
@@ -123,23 +149,36 @@ async fn check(file: &Value, case: &Value, waits: bool) -> Result<(), String> {
     if is_later(method, path) && got.status.as_u16() == 501 {
         return Ok(());
     }
-    let status = wanted["status"].as_u64().or_else(|| upstreams.first()?["status"].as_u64()).unwrap_or(200);
-    ensure(u64::from(got.status.as_u16()) == status, || format!("status {} for {status}", got.status))?;
+    let status = wanted["status"]
+        .as_u64()
+        .or_else(|| upstreams.first()?["status"].as_u64())
+        .unwrap_or(200);
+    ensure(u64::from(got.status.as_u16()) == status, || {
+        format!("status {} for {status}", got.status)
+    })?;
     for (name, value) in wanted["headers"].as_object().into_iter().flatten() {
-        ensure(got.header(name) == value.as_str(), || format!("{name}: {:?} for {value}", got.header(name)))?;
+        ensure(got.header(name) == value.as_str(), || {
+            format!("{name}: {:?} for {value}", got.header(name))
+        })?;
     }
     if let Some(seconds) = wanted["after_seconds"].as_u64() {
         ensure(took.as_secs() == seconds, || format!("took {took:?}"))?;
     }
     if let Some(text) = wanted["stream"].as_str() {
-        ensure(got.body.starts_with(text.as_bytes()), || format!("stream {:?}", got.body))?;
+        ensure(got.body.starts_with(text.as_bytes()), || {
+            format!("stream {:?}", got.body)
+        })?;
     }
     if let Some(text) = wanted["body"].as_str() {
         ensure(got.body == text.as_bytes(), || format!("body {:?}", got.body))?;
     }
     if wanted["body_from_upstream"].as_bool() == Some(true) {
-        let said = upstreams[0].get("response").map_or_else(|| OWN_WORDS.to_owned(), ToString::to_string);
-        ensure(got.body == said.as_bytes(), || format!("body {:?} for {said}", got.body))?;
+        let said = upstreams[0]
+            .get("response")
+            .map_or_else(|| OWN_WORDS.to_owned(), ToString::to_string);
+        ensure(got.body == said.as_bytes(), || {
+            format!("body {:?} for {said}", got.body)
+        })?;
     }
     if let Some(pattern) = wanted.get("json_pattern") {
         matches(pattern, &got.json())?;
@@ -177,13 +216,17 @@ fn sort(answer: &mut Value) {
 fn matches(pattern: &Value, value: &Value) -> Result<(), String> {
     match pattern {
         Value::Object(map) => {
-            ensure(value.as_object().map(serde_json::Map::len) == Some(map.len()), || format!("{value}"))?;
+            ensure(value.as_object().map(serde_json::Map::len) == Some(map.len()), || {
+                format!("{value}")
+            })?;
             map.iter().try_for_each(|(name, p)| matches(p, &value[name]))
         }
         Value::Array(list) => list.iter().enumerate().try_for_each(|(n, p)| matches(p, &value[n])),
         Value::String(p) => {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            ensure(regex_lite::Regex::new(p).unwrap().is_match(&text), || format!("{text} does not match {p}"))
+            ensure(regex_lite::Regex::new(p).unwrap().is_match(&text), || {
+                format!("{text} does not match {p}")
+            })
         }
         other => ensure(other == value, || format!("{value} for {other}")),
     }

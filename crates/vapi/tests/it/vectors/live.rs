@@ -40,7 +40,11 @@ fn live_exchanges() {
 }
 
 fn read(file: &Value, keys: &Value) -> Session {
-    let all = || ["cases", "validator_client"].iter().flat_map(|list| file[*list].as_array().unwrap());
+    let all = || {
+        ["cases", "validator_client"]
+            .iter()
+            .flat_map(|list| file[*list].as_array().unwrap())
+    };
     let exchanges: Vec<Exchange> = all()
         .filter(|e| e["request"].get("body_omitted").is_none())
         .enumerate()
@@ -53,9 +57,27 @@ fn read(file: &Value, keys: &Value) -> Session {
     let genesis = answer("/eth/v1/beacon/genesis");
     let mut spec = answer("/eth/v1/config/spec");
     spec["GENESIS_FORK_VERSION"] = genesis["genesis_fork_version"].clone();
+    // The recorded mock's spec and fork schedule disagree about Fulu; signatures follow the schedule.
+    let map = spec.as_object_mut().unwrap();
+    for fork in answer("/eth/v1/config/fork_schedule").as_array().unwrap() {
+        let named = |(name, value): (&String, &Value)| {
+            (*value == fork["current_version"]).then(|| name.strip_suffix("_FORK_VERSION").map(str::to_owned))?
+        };
+        if let Some(name) = map.iter().find_map(named).filter(|n| n != "GENESIS") {
+            map.insert(format!("{name}_FORK_EPOCH"), fork["epoch"].clone());
+        }
+    }
     let root: Root = serde_json::from_value(genesis["genesis_validators_root"].clone()).unwrap();
     let validators = keys["validators"].as_array().unwrap().iter().map(|v| {
-        (key(&v["pubkey"]), v["shares"].as_array().unwrap().iter().map(|s| key(&s["pubkey"])).collect())
+        (
+            key(&v["pubkey"]),
+            v["shares"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|s| key(&s["pubkey"]))
+                .collect(),
+        )
     });
     let me = u8::try_from(file["cluster"]["node"].as_u64().unwrap()).unwrap();
     let threshold = usize::try_from(keys["threshold"].as_u64().unwrap()).unwrap();
@@ -66,7 +88,12 @@ fn read(file: &Value, keys: &Value) -> Session {
         bls: true,
         indices: names("indices")
             .zip(names("root_keys"))
-            .map(|(i, k)| (ValidatorIndex(i.as_str().unwrap().parse().unwrap()), trireme_core::PubKey(key(k).0)))
+            .map(|(i, k)| {
+                (
+                    ValidatorIndex(i.as_str().unwrap().parse().unwrap()),
+                    trireme_core::PubKey(key(k).0),
+                )
+            })
             .collect(),
         exchanges,
     }
@@ -79,16 +106,25 @@ fn exchange(n: usize, e: &Value) -> Exchange {
             return Some(hex::decode(text.trim_start_matches("0x")).unwrap());
         }
         let json = side.get("json").map(|json| json.to_string().into_bytes());
-        json.or_else(|| side.get("body").and_then(Value::as_str).map(|text| text.as_bytes().to_vec()))
+        json.or_else(|| {
+            side.get("body")
+                .and_then(Value::as_str)
+                .map(|text| text.as_bytes().to_vec())
+        })
     };
     let (method, path) = (request["method"].as_str().unwrap(), request["path"].as_str().unwrap());
-    let name = e["name"].as_str().map_or_else(|| format!("{n}: {method} {path:.60}"), str::to_owned);
+    let name = e["name"]
+        .as_str()
+        .map_or_else(|| format!("{n}: {method} {path:.60}"), str::to_owned);
     let headers = request["headers"].as_object().unwrap();
     Exchange {
         name,
         method: method.to_owned(),
         path: path.to_owned(),
-        headers: headers.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect(),
+        headers: headers
+            .iter()
+            .map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned()))
+            .collect(),
         body: bytes(request).unwrap_or_default(),
         status: response["status"].as_u64().map(|s| u16::try_from(s).unwrap()),
         answer: bytes(response),
@@ -115,10 +151,23 @@ async fn proxied(session: &Session, one: &Exchange, file: &Value) {
     .await;
     let bench = Bench::new(session.plan().upstream(&beacon.url));
     let got = one.replay(&bench).await;
-    assert_eq!((got.status.as_u16(), &got.body[..]), (status, &body[..]), "{}", one.name);
-    assert_eq!(got.header("content-type"), headers.get("Content-Type").and_then(Value::as_str), "{}", one.name);
+    assert_eq!(
+        (got.status.as_u16(), &got.body[..]),
+        (status, &body[..]),
+        "{}",
+        one.name
+    );
+    assert_eq!(
+        got.header("content-type"),
+        headers.get("Content-Type").and_then(Value::as_str),
+        "{}",
+        one.name
+    );
     let [sent] = beacon.sent().try_into().unwrap();
-    assert_eq!((sent.method.as_str(), &*sent.path_and_query, &sent.body[..]), (&*one.method, &*one.path, &one.body[..]));
+    assert_eq!(
+        (sent.method.as_str(), &*sent.path_and_query, &sent.body[..]),
+        (&*one.method, &*one.path, &one.body[..])
+    );
     life.stop().await;
 }
 
@@ -131,7 +180,11 @@ async fn served(session: &Session, one: &Exchange, endpoint: Endpoint, is_case: 
     if is_later(&one.method, &one.path) {
         // Parsed as far as a later stage will do; refused for what it will do then.
         let parsed = ours == 501 || ours == theirs;
-        assert!(parsed && (theirs != 400 || ours == 400), "{}: {ours} for {theirs}", one.name);
+        assert!(
+            parsed && (theirs != 400 || ours == 400),
+            "{}: {ours} for {theirs}",
+            one.name
+        );
         if ours == 501 {
             return;
         }
@@ -147,7 +200,11 @@ async fn served(session: &Session, one: &Exchange, endpoint: Endpoint, is_case: 
         assert_eq!(got.header("content-type"), Some("application/json"), "{}", one.name);
         let (mut mine, want) = (got.json(), serde_json::from_slice::<Value>(&recorded).unwrap());
         if bettered(Some(endpoint), theirs).is_some() {
-            assert!(mine["message"].as_str().unwrap().contains("waiting for"), "{}: {mine}", one.name);
+            assert!(
+                mine["message"].as_str().unwrap().contains("waiting for"),
+                "{}: {mine}",
+                one.name
+            );
             mine["message"] = want["message"].clone();
         }
         assert_eq!(mine, want, "{}", one.name);
@@ -155,7 +212,11 @@ async fn served(session: &Session, one: &Exchange, endpoint: Endpoint, is_case: 
         assert_eq!((got.body.len(), got.header("content-type")), (0, None), "{}", one.name);
     } else if endpoint == Endpoint::ProposeBlockV3 && got.header("content-type") != Some("application/json") {
         // The client prefers SSZ; the recorded node never gave it.
-        assert!(!is_case && got.header("eth-consensus-version").is_some(), "{}", one.name);
+        assert!(
+            !is_case && got.header("eth-consensus-version").is_some(),
+            "{}",
+            one.name
+        );
     } else {
         assert_eq!(got.header("content-type"), Some("application/json"), "{}", one.name);
         let want: Value = serde_json::from_slice(&recorded).unwrap();

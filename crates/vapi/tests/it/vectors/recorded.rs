@@ -41,7 +41,10 @@ fn recorded_vc_session() {
                 }
             }
         });
-        assert!(!filter_ignored || filtered > 0, "no request asks for slashed validators only");
+        assert!(
+            !filter_ignored || filtered > 0,
+            "no request asks for slashed validators only"
+        );
     });
 }
 
@@ -57,17 +60,27 @@ fn exchange(line: &Value) -> Option<Exchange> {
             _ => body.as_bytes().to_vec(),
         }
     };
-    let cut = |side: &str| line.get(format!("{side}_truncated")).and_then(Value::as_bool).unwrap_or_default();
+    let cut = |side: &str| {
+        line.get(format!("{side}_truncated"))
+            .and_then(Value::as_bool)
+            .unwrap_or_default()
+    };
     let status = line["status"].as_u64().map(|s| u16::try_from(s).unwrap());
     let artefact = status == Some(502) && bytes("resp").is_empty();
     let headers = line["req_headers"].as_object().unwrap();
     let (method, path) = (text("method").unwrap(), text("path").unwrap());
-    let query = text("query").filter(|q| !q.is_empty()).map(|q| format!("?{q}")).unwrap_or_default();
+    let query = text("query")
+        .filter(|q| !q.is_empty())
+        .map(|q| format!("?{q}"))
+        .unwrap_or_default();
     (!cut("req")).then(|| Exchange {
         name: format!("line {}: {method} {path}", line["seq"]),
         method: method.to_owned(),
         path: format!("{path}{query}"),
-        headers: headers.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect(),
+        headers: headers
+            .iter()
+            .map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned()))
+            .collect(),
         body: bytes("req"),
         status: status.filter(|_| !artefact),
         answer: (!cut("resp") && !artefact).then(|| unpacked(line, bytes("resp"))),
@@ -85,8 +98,12 @@ fn unpacked(line: &Value, body: Vec<u8>) -> Vec<u8> {
 }
 
 fn infos(exchanges: &[Exchange]) -> Vec<ValidatorInfo> {
-    let answers = exchanges.iter().filter(|e| e.endpoint() == Some(Endpoint::GetValidators));
-    let lists = answers.filter_map(Exchange::ok_json).filter_map(|a| a["data"].as_array().cloned());
+    let answers = exchanges
+        .iter()
+        .filter(|e| e.endpoint() == Some(Endpoint::GetValidators));
+    let lists = answers
+        .filter_map(Exchange::ok_json)
+        .filter_map(|a| a["data"].as_array().cloned());
     lists.flatten().map(|v| serde_json::from_value(v).unwrap()).collect()
 }
 
@@ -109,22 +126,42 @@ fn of_cluster(me: u8, lock: &Value, config: &str, exchanges: Vec<Exchange>) -> S
         .filter_map(|line| line.split_once(": "))
         .map(|(k, v)| (k.to_owned(), json!(v.trim())))
         .collect();
-    let genesis = exchanges.iter().find(|e| e.path == "/eth/v1/beacon/genesis").and_then(Exchange::ok_json);
+    let genesis = exchanges
+        .iter()
+        .find(|e| e.path == "/eth/v1/beacon/genesis")
+        .and_then(Exchange::ok_json);
     let root: Root = serde_json::from_value(genesis.unwrap()["data"]["genesis_validators_root"].clone()).unwrap();
     let own = cluster.share();
-    let group_of: BTreeMap<[u8; 48], _> =
-        cluster.validators().iter().map(|v| (*v.share(own).unwrap(), v.key)).collect();
+    let group_of: BTreeMap<[u8; 48], _> = cluster
+        .validators()
+        .iter()
+        .map(|v| (*v.share(own).unwrap(), v.key))
+        .collect();
     // Every key that the node named is a share of it.
-    let indices = infos(&exchanges).into_iter().map(|v| (v.index, group_of[&v.validator.pubkey.0])).collect();
-    Session { cluster, chain: chain(&Value::Object(spec), root), bls: true, indices, exchanges }
+    let indices = infos(&exchanges)
+        .into_iter()
+        .map(|v| (v.index, group_of[&v.validator.pubkey.0]))
+        .collect();
+    Session {
+        cluster,
+        chain: chain(&Value::Object(spec), root),
+        bls: true,
+        indices,
+        exchanges,
+    }
 }
 
 /// The keys of the client are known, those of the cluster are made up, and every signature is believed.
 fn of_unknown_cluster(exchanges: Vec<Exchange>) -> Session {
-    let mut shares: BTreeMap<ValidatorIndex, BlsPubkey> =
-        infos(&exchanges).into_iter().map(|v| (v.index, v.validator.pubkey)).collect();
+    let mut shares: BTreeMap<ValidatorIndex, BlsPubkey> = infos(&exchanges)
+        .into_iter()
+        .map(|v| (v.index, v.validator.pubkey))
+        .collect();
     // A key that the client asks for and that the chain does not know.
-    for one in exchanges.iter().filter(|e| e.endpoint() == Some(Endpoint::GetValidators)) {
+    for one in exchanges
+        .iter()
+        .filter(|e| e.endpoint() == Some(Endpoint::GetValidators))
+    {
         let body: Value = serde_json::from_slice(&one.body).unwrap_or_default();
         for id in body["ids"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if let Ok(key) = id.parse::<BlsPubkey>()
@@ -140,16 +177,32 @@ fn of_unknown_cluster(exchanges: Vec<Exchange>) -> Session {
         key.0[47] ^= 0xff;
         key
     };
-    let indices = shares.iter().map(|(i, s)| (*i, trireme_core::PubKey(group(s).0))).collect();
+    let indices = shares
+        .iter()
+        .map(|(i, s)| (*i, trireme_core::PubKey(group(s).0)))
+        .collect();
     let validators = shares.values().map(|s| (group(s), vec![*s])).collect();
-    Session { cluster: cluster(0, 1, validators), chain: chain(&json!({}), Root([0; 32])), bls: false, indices, exchanges }
+    Session {
+        cluster: cluster(0, 1, validators),
+        chain: chain(&json!({}), Root([0; 32])),
+        bls: false,
+        indices,
+        exchanges,
+    }
 }
 
 fn asks_for_slashed(one: &Exchange) -> bool {
     let body: Value = serde_json::from_slice(&one.body).unwrap_or_default();
-    let statuses = body["statuses"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let statuses = body["statuses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     let statuses: Vec<&str> = statuses.collect();
-    !statuses.is_empty() && statuses.iter().all(|s| s.ends_with("slashed") && !s.ends_with("unslashed"))
+    !statuses.is_empty()
+        && statuses
+            .iter()
+            .all(|s| s.ends_with("slashed") && !s.ends_with("unslashed"))
 }
 
 async fn replay(bench: &Bench, session: &Session, one: &Exchange, endpoint: Endpoint, filter_ignored: bool) {
@@ -160,13 +213,17 @@ async fn replay(bench: &Bench, session: &Session, one: &Exchange, endpoint: Endp
             // Validators of other clusters of the same machine may be in a request without a known lock.
             let votes: Vec<Value> = serde_json::from_slice(&one.body).unwrap();
             votes.iter().all(|v| {
-                let index = v["attester_index"].as_str().and_then(|t| t.parse().ok()).map(ValidatorIndex);
+                let index = v["attester_index"]
+                    .as_str()
+                    .and_then(|t| t.parse().ok())
+                    .map(ValidatorIndex);
                 index.is_some_and(|i| session.indices.contains_key(&i))
             })
         }
-        Endpoint::SubmitProposalV1 | Endpoint::SubmitProposalV2 | Endpoint::ProposeBlockV3 | Endpoint::AttestationData => {
-            status != 408
-        }
+        Endpoint::SubmitProposalV1
+        | Endpoint::SubmitProposalV2
+        | Endpoint::ProposeBlockV3
+        | Endpoint::AttestationData => status != 408,
         _ => true,
     };
     if is_later(&one.method, &one.path) {

@@ -44,7 +44,9 @@ impl Exchange {
 
     pub(super) fn query(&self, name: &str) -> Option<String> {
         let query = self.path.split_once('?')?.1;
-        query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
     }
 
     /// The last segment of the path, a number.
@@ -69,7 +71,9 @@ impl Exchange {
 
     /// Checks that the recorded answer can be read with our types.
     pub(super) fn read_answer(&self, endpoint: Endpoint) {
-        let (Some(status), Some(body)) = (self.status, &self.answer) else { return };
+        let (Some(status), Some(body)) = (self.status, &self.answer) else {
+            return;
+        };
         if status >= 400 {
             let value: Value = self.read(body);
             assert_eq!(value["code"].as_u64(), Some(status.into()), "{}", self.name);
@@ -89,8 +93,7 @@ impl Exchange {
             _ => {}
         }
         if matches!(endpoint, Endpoint::AttesterDuties | Endpoint::ProposerDuties) {
-            drop(of::<Root>(data("dependent_root")));
-            drop(of::<bool>(data("execution_optimistic")));
+            let _: (Root, bool) = (of(data("dependent_root")), of(data("execution_optimistic")));
         }
     }
 
@@ -144,7 +147,12 @@ impl Session {
 
     fn learn(&self, known: &mut Known, endpoint: Endpoint, one: &Exchange, verifier: Option<&Bls>) {
         let json = one.ok_json();
-        let list = || json.as_ref().and_then(|j| j["data"].as_array()).cloned().unwrap_or_default();
+        let list = || {
+            json.as_ref()
+                .and_then(|j| j["data"].as_array())
+                .cloned()
+                .unwrap_or_default()
+        };
         match endpoint {
             Endpoint::GetValidators => {
                 for mut v in list().into_iter().map(of::<ValidatorInfo>) {
@@ -176,21 +184,34 @@ impl Session {
             }
             Endpoint::AttestationData => {
                 let number = |name| one.query(name).and_then(|t| t.parse::<u64>().ok());
-                let (Some(slot), Some(committee)) = (number("slot"), number("committee_index")) else { return };
+                let (Some(slot), Some(committee)) = (number("slot"), number("committee_index")) else {
+                    return;
+                };
                 if let Some(json) = &json {
                     let data = of::<AttestationData>(json["data"].clone());
-                    known.attestation_data.insert((Slot(slot), CommitteeIndex(committee)), data);
+                    known
+                        .attestation_data
+                        .insert((Slot(slot), CommitteeIndex(committee)), data);
                 } else if one.status == Some(408) {
                     known.unresolved.push(Slot(slot));
                 }
-                known.definitions.entry(Duty::new(Slot(slot), DutyType::Attester)).or_default();
+                known
+                    .definitions
+                    .entry(Duty::new(Slot(slot), DutyType::Attester))
+                    .or_default();
             }
             Endpoint::SubmitAttestationsV2 => {
-                let Ok(votes) = serde_json::from_slice::<Vec<SingleAttestation>>(&one.body) else { return };
+                let Ok(votes) = serde_json::from_slice::<Vec<SingleAttestation>>(&one.body) else {
+                    return;
+                };
                 for vote in votes {
-                    let Some(key) = self.indices.get(&vote.attester_index) else { continue };
+                    let Some(key) = self.indices.get(&vote.attester_index) else {
+                        continue;
+                    };
                     for committee in [vote.committee_index, CommitteeIndex(0)] {
-                        known.pubkeys.insert((vote.data.slot, committee, vote.attester_index), *key);
+                        known
+                            .pubkeys
+                            .insert((vote.data.slot, committee, vote.attester_index), *key);
                     }
                     known.attesters.push(AttesterDuty {
                         pubkey: BlsPubkey(key.0),
@@ -204,18 +225,26 @@ impl Session {
                 }
             }
             Endpoint::ProposeBlockV3 => {
-                let Some(slot) = one.number_in_path().map(Slot) else { return };
+                let Some(slot) = one.number_in_path().map(Slot) else {
+                    return;
+                };
                 let reveal = one.query("randao_reveal").and_then(|t| BlsSignature::from_str(&t).ok());
                 let block = json.map(of::<ProposalResponse>);
                 // The proposer is who signed the randao reveal; without real keys, whom the block names.
                 let signer = match (verifier, reveal) {
                     (Some(bls), Some(reveal)) => self.randao_signer(bls, slot, reveal),
-                    _ => block.as_ref().and_then(|b| self.indices.get(&b.proposal.proposer_index()).copied()),
+                    _ => block
+                        .as_ref()
+                        .and_then(|b| self.indices.get(&b.proposal.proposer_index()).copied()),
                 };
                 if let Some(key) = signer {
                     known.proposers.retain(|d| d.slot != slot);
                     let validator_index = ValidatorIndex(0);
-                    known.proposers.push(ProposerDuty { pubkey: BlsPubkey(key.0), slot, validator_index });
+                    known.proposers.push(ProposerDuty {
+                        pubkey: BlsPubkey(key.0),
+                        slot,
+                        validator_index,
+                    });
                 } else if one.status == Some(200) {
                     panic!("{}: the randao reveal is nobody's", one.name);
                 }
@@ -229,12 +258,23 @@ impl Session {
 
     fn randao_signer(&self, bls: &Bls, slot: Slot, signature: BlsSignature) -> Option<PubKey> {
         let epoch = self.chain.epoch(slot);
-        let root = self.chain.signing_root(hash_tree_root(&epoch), DomainType::Randao, epoch);
+        let root = self
+            .chain
+            .signing_root(hash_tree_root(&epoch), DomainType::Randao, epoch);
         let signer = |key| Signer::Share(key, self.cluster.share());
         let keys = self.cluster.keys();
-        let claims: Vec<_> = keys.iter().map(|key| Claim { signer: signer(*key), root, signature }).collect();
+        let claims: Vec<_> = keys
+            .iter()
+            .map(|key| Claim {
+                signer: signer(*key),
+                root,
+                signature,
+            })
+            .collect();
         let verdicts = bls.verify_set(&claims, &[1; 32]);
-        keys.into_iter().zip(verdicts).find_map(|(key, verdict)| verdict.is_ok().then_some(key))
+        keys.into_iter()
+            .zip(verdicts)
+            .find_map(|(key, verdict)| verdict.is_ok().then_some(key))
     }
 }
 
