@@ -1,3 +1,5 @@
 //! Tests of the test tools themselves.
 
 mod kinds;
+#[cfg(feature = "sim")]
+mod sim;
