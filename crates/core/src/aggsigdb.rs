@@ -68,7 +68,14 @@ impl AggSigDb {
     /// Reads what the store holds of duties that are still open; the rest is removed.
     pub async fn open(journal: Arc<Journal>, clock: Arc<dyn Clock>, timing: SlotTiming) -> Result<Self, AggSigDbError> {
         let deadliner = Deadliner::new(Arc::clone(&clock), timing);
-        let db = Self { journal, clock, timing, deadliner, board: Board::default(), stored: Mutex::default() };
+        let db = Self {
+            journal,
+            clock,
+            timing,
+            deadliner,
+            board: Board::default(),
+            stored: Mutex::default(),
+        };
         let (mut found, mut over, mut broken) = (Vec::new(), Batch::default(), None);
         let store = Arc::clone(db.journal.store());
         store.scan(Table::Aggregate, &[], &mut |key, value| match read(key, value) {
@@ -81,7 +88,10 @@ impl AggSigDb {
                 Flow::Continue
             }
             Err(reason) => {
-                broken = Some(StoreError::Corrupt { table: Table::Aggregate.name(), reason });
+                broken = Some(StoreError::Corrupt {
+                    table: Table::Aggregate.name(),
+                    reason,
+                });
                 Flow::Stop
             }
         })?;
@@ -111,14 +121,23 @@ impl AggSigDb {
         }
         // Exits and registrations never expire, so losing one in a crash would lose it for ever.
         let forever = crate::deadline::deadline(duty, &self.timing).is_none();
-        let how = if forever { Durability::Durable } else { Durability::Buffered };
-        self.journal.commit(Batch { writes }, how).await.map_err(AggSigDbError::from)?;
+        let how = if forever {
+            Durability::Durable
+        } else {
+            Durability::Buffered
+        };
+        self.journal
+            .commit(Batch { writes }, how)
+            .await
+            .map_err(AggSigDbError::from)?;
         refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn publish(&self, key: Key, value: Arc<SignedData>) -> Result<(), AggSigDbError> {
         let (duty, validator, _) = key;
-        self.board.publish(key, value).map_err(|_| AggSigDbError::Conflict { duty, validator })?;
+        self.board
+            .publish(key, value)
+            .map_err(|_| AggSigDbError::Conflict { duty, validator })?;
         if self.deadliner.add(duty) == Admission::Scheduled {
             let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
             let keys = stored.entry(duty).or_default();
@@ -133,7 +152,12 @@ impl AggSigDb {
     pub async fn run(self: Arc<Self>) {
         loop {
             let duty = self.deadliner.next().await;
-            let keys = self.stored.lock().unwrap_or_else(PoisonError::into_inner).remove(&duty).unwrap_or_default();
+            let keys = self
+                .stored
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&duty)
+                .unwrap_or_default();
             let writes = keys.iter().map(|key| (Table::Aggregate, bytes_of(key), None)).collect();
             self.board.expire(keys);
             if let Err(error) = self.journal.commit(Batch { writes }, Durability::Buffered).await {
@@ -157,7 +181,13 @@ impl AggSigDb {
 
 impl AwaitAggregated for AggSigDb {
     fn aggregated(&self, duty: Duty, validator: PubKey) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
-        Box::pin(until_deadline(&self.board, (duty, validator, 0), duty, self.clock.as_ref(), &self.timing))
+        Box::pin(until_deadline(
+            &self.board,
+            (duty, validator, 0),
+            duty,
+            self.clock.as_ref(),
+            &self.timing,
+        ))
     }
 }
 
@@ -179,5 +209,12 @@ fn read(key: &[u8], value: &[u8]) -> Result<(Key, SignedData), String> {
     let subcommittee = u64::from_be_bytes(rest.try_into().map_err(|_| shape())?);
     let kind = DutyType::try_from(i64::from(*kind)).map_err(|e| e.to_string())?;
     let value = SignedData::decode(kind, value).map_err(|e| e.to_string())?;
-    Ok(((Duty::new(Slot(u64::from_be_bytes(*slot)), kind), PubKey(*validator), subcommittee), value))
+    Ok((
+        (
+            Duty::new(Slot(u64::from_be_bytes(*slot)), kind),
+            PubKey(*validator),
+            subcommittee,
+        ),
+        value,
+    ))
 }

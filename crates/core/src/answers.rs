@@ -8,13 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::{
-    board::Board,
-    data::SignedData,
-    deadline::deadline,
-    duty::Duty,
-    ids::PubKey,
-    ports::Clock,
-    time::SlotTiming,
+    board::Board, data::SignedData, deadline::deadline, duty::Duty, ids::PubKey, ports::Clock, time::SlotTiming,
     validatorapi::NoAnswer,
 };
 

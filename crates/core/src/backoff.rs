@@ -17,20 +17,34 @@ pub struct Backoff {
 }
 
 /// For outages that may last.
-pub const DEFAULT: Backoff =
-    Backoff { base: Duration::from_secs(1), factor: 1.6, jitter: 0.2, longest: Duration::from_secs(120) };
+pub const DEFAULT: Backoff = Backoff {
+    base: Duration::from_secs(1),
+    factor: 1.6,
+    jitter: 0.2,
+    longest: Duration::from_secs(120),
+};
 /// For things that are expected to work in a moment.
-pub const FAST: Backoff =
-    Backoff { base: Duration::from_millis(100), factor: 1.6, jitter: 0.2, longest: Duration::from_secs(5) };
+pub const FAST: Backoff = Backoff {
+    base: Duration::from_millis(100),
+    factor: 1.6,
+    jitter: 0.2,
+    longest: Duration::from_secs(5),
+};
 /// For steps of duties.
-pub const RETRYER: Backoff =
-    Backoff { base: Duration::from_millis(250), factor: 1.6, jitter: 0.1, longest: Duration::from_secs(12) };
+pub const RETRYER: Backoff = Backoff {
+    base: Duration::from_millis(250),
+    factor: 1.6,
+    jitter: 0.1,
+    longest: Duration::from_secs(12),
+};
 
 impl Backoff {
     /// The wait after failure number `n` (from 0); `noise` in -1..1.
     #[must_use]
     pub fn wait(&self, n: u32, noise: f64) -> Duration {
-        let Some(exponent) = i32::try_from(n.min(64)).ok().filter(|n| *n > 0) else { return self.base };
+        let Some(exponent) = i32::try_from(n.min(64)).ok().filter(|n| *n > 0) else {
+            return self.base;
+        };
         let grown = self.base.as_secs_f64() * self.factor.powi(exponent);
         let capped = grown.min(self.longest.as_secs_f64());
         Duration::from_secs_f64(capped * self.jitter.mul_add(noise.clamp(-1.0, 1.0), 1.0))
@@ -53,7 +67,10 @@ mod tests {
     fn waits_grow_by_their_factor_up_to_the_longest() {
         let ms = |profile: Backoff, n| profile.wait(n, 0.0).as_millis();
         assert_eq!([0, 1, 2, 3, 4].map(|n| ms(RETRYER, n)), [250, 400, 640, 1024, 1638]);
-        assert_eq!((ms(RETRYER, 20), ms(FAST, 20), ms(DEFAULT, 99)), (12_000, 5_000, 120_000));
+        assert_eq!(
+            (ms(RETRYER, 20), ms(FAST, 20), ms(DEFAULT, 99)),
+            (12_000, 5_000, 120_000)
+        );
     }
 
     #[test]

@@ -75,7 +75,11 @@ impl BroadcastMetrics {
         let delay: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS_C.iter().copied()));
         registry.register("core_bcast_broadcast", "Duties broadcast", sent.clone());
-        registry.register("core_bcast_broadcast_delay_seconds", "Seconds after its time of a broadcast", delay.clone());
+        registry.register(
+            "core_bcast_broadcast_delay_seconds",
+            "Seconds after its time of a broadcast",
+            delay.clone(),
+        );
         Self { sent, delay }
     }
 }
@@ -91,8 +95,18 @@ pub struct Broadcaster {
 impl Broadcaster {
     /// Sends to `beacon`, which has the time limits of submissions inside.
     #[must_use]
-    pub fn new(beacon: Arc<dyn BeaconNode>, clock: Arc<dyn Clock>, timing: SlotTiming, metrics: BroadcastMetrics) -> Self {
-        Self { beacon, clock, timing, metrics }
+    pub fn new(
+        beacon: Arc<dyn BeaconNode>,
+        clock: Arc<dyn Clock>,
+        timing: SlotTiming,
+        metrics: BroadcastMetrics,
+    ) -> Self {
+        Self {
+            beacon,
+            clock,
+            timing,
+            metrics,
+        }
     }
 
     /// Sends the set.
@@ -101,8 +115,14 @@ impl Broadcaster {
         self.send(duty, &set).await?;
         let label = DutyLabel::from(duty.kind);
         self.metrics.sent.get_or_create(&label).inc();
-        let from = self.timing.start(duty.slot).after(start_offset(duty.kind, &self.timing));
-        self.metrics.delay.get_or_create(&label).observe(self.clock.now().since(from).as_secs_f64());
+        let from = self
+            .timing
+            .start(duty.slot)
+            .after(start_offset(duty.kind, &self.timing));
+        self.metrics
+            .delay
+            .get_or_create(&label)
+            .observe(self.clock.now().since(from).as_secs_f64());
         Ok(())
     }
 
@@ -110,7 +130,9 @@ impl Broadcaster {
         match duty.kind {
             DutyType::Attester => {
                 let attestations = set.0.values().map(|data| {
-                    let SignedData::Attestation(att) = data else { return Err(BroadcastError::Kind(duty)) };
+                    let SignedData::Attestation(att) = data else {
+                        return Err(BroadcastError::Kind(duty));
+                    };
                     Ok(att.clone())
                 });
                 let attestations = attestations.collect::<Result<Vec<_>, _>>()?;
@@ -124,7 +146,9 @@ impl Broadcaster {
                 let (Some(block), None) = (blocks.next(), blocks.next()) else {
                     return Err(BroadcastError::Blocks { duty, n: set.0.len() });
                 };
-                let SignedData::Proposal(block) = block else { return Err(BroadcastError::Kind(duty)) };
+                let SignedData::Proposal(block) = block else {
+                    return Err(BroadcastError::Kind(duty));
+                };
                 Ok(self.beacon.submit_proposal(Arc::clone(block)).await?)
             }
             // Their aggregates are answers to questions of our own.

@@ -31,7 +31,9 @@ pub struct Board<K: Ord, V> {
 
 impl<K: Ord, V> Default for Board<K, V> {
     fn default() -> Self {
-        Self { cells: Mutex::default() }
+        Self {
+            cells: Mutex::default(),
+        }
     }
 }
 
@@ -47,7 +49,10 @@ impl<K: Ord, V> Drop for Waiting<'_, K, V> {
         let mut cells = self.board.lock();
         drop(self.rx.take());
         let Some(key) = self.key.take() else { return };
-        if cells.get(&key).is_some_and(|cell| cell.receiver_count() == 0 && cell.borrow().is_none()) {
+        if cells
+            .get(&key)
+            .is_some_and(|cell| cell.receiver_count() == 0 && cell.borrow().is_none())
+        {
             cells.remove(&key);
         }
     }
@@ -86,9 +91,19 @@ impl<K: Ord + Clone, V> Board<K, V> {
 
     /// Waits for the key's value; ends with [`Expired`] when the key is removed. Drop-safe.
     pub async fn wait(&self, key: K) -> Result<Arc<V>, Expired> {
-        let rx = self.lock().entry(key.clone()).or_insert_with(|| watch::Sender::new(None)).subscribe();
-        let mut waiting = Waiting { board: self, key: Some(key), rx: Some(rx) };
-        let Some(rx) = waiting.rx.as_mut() else { return Err(Expired) };
+        let rx = self
+            .lock()
+            .entry(key.clone())
+            .or_insert_with(|| watch::Sender::new(None))
+            .subscribe();
+        let mut waiting = Waiting {
+            board: self,
+            key: Some(key),
+            rx: Some(rx),
+        };
+        let Some(rx) = waiting.rx.as_mut() else {
+            return Err(Expired);
+        };
         let value = rx.wait_for(Option::is_some).await.map_err(|_| Expired)?.clone();
         value.ok_or(Expired)
     }
@@ -193,7 +208,11 @@ mod tests {
     fn no_wake_up_is_lost_between_threads() {
         // Writers, waiters and cancelled waiters race on the same keys; every waiter that stays must end with a value.
         let board = Arc::new(Board::<u32, u32>::default());
-        let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+        let rt = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_time()
+            .build()
+            .unwrap();
         for round in 0..300_u32 {
             let spawn = |wait: bool| {
                 let board = Arc::clone(&board);

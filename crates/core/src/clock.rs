@@ -20,7 +20,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> UnixTime {
         #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         UnixTime(0).after(since)
     }
 
@@ -48,7 +50,10 @@ pub(crate) struct PausedClock {
 #[cfg(test)]
 impl PausedClock {
     pub(crate) fn starting_at(start: UnixTime) -> Self {
-        Self { start, at: tokio::time::Instant::now() }
+        Self {
+            start,
+            at: tokio::time::Instant::now(),
+        }
     }
 }
 

@@ -39,7 +39,14 @@ impl Cluster {
     #[must_use]
     pub fn new(hash: [u8; 32], nodes: usize, threshold: usize, me: PeerIdx, validators: Vec<Validator>) -> Self {
         let positions = validators.iter().enumerate().map(|(i, v)| (v.key, i)).collect();
-        Self { hash, nodes, threshold, me, validators, positions }
+        Self {
+            hash,
+            nodes,
+            threshold,
+            me,
+            validators,
+            positions,
+        }
     }
 
     /// Our share number.

@@ -61,7 +61,10 @@ impl Lanes {
     }
 
     fn pop(&mut self) -> Option<Job> {
-        self.proposal.pop_front().or_else(|| self.attestation.pop_front()).or_else(|| self.other.pop_front())
+        self.proposal
+            .pop_front()
+            .or_else(|| self.attestation.pop_front())
+            .or_else(|| self.other.pop_front())
     }
 }
 
@@ -83,9 +86,14 @@ impl Pool {
         let queue = Arc::new(Queue::default());
         for n in 0..threads.max(1) {
             let queue = Arc::clone(&queue);
-            std::thread::Builder::new().name(format!("compute-{n}")).spawn(move || work(&queue))?;
+            std::thread::Builder::new()
+                .name(format!("compute-{n}"))
+                .spawn(move || work(&queue))?;
         }
-        Ok(Self { queue, room: Arc::new(Semaphore::new(MAX_WAITING)) })
+        Ok(Self {
+            queue,
+            room: Arc::new(Semaphore::new(MAX_WAITING)),
+        })
     }
 
     /// As many threads as the machine has cores.
@@ -126,7 +134,12 @@ impl Compute for Pool {
         Box::pin(async move {
             let Ok(_room) = self.room.acquire().await else { return };
             let (done, end) = oneshot::channel();
-            self.queue.lanes.lock().unwrap_or_else(PoisonError::into_inner).lane(lane).push_back(Job { run, done });
+            self.queue
+                .lanes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .lane(lane)
+                .push_back(Job { run, done });
             self.queue.more.notify_one();
             let _ = end.await;
         })
@@ -175,7 +188,10 @@ mod tests {
     #[tokio::test]
     async fn a_panicking_job_is_reported_and_the_thread_goes_on() {
         let pool = Pool::start(1).unwrap();
-        assert_eq!(call::<()>(&pool, Lane::Other, || panic!("on purpose")).await, Err(Broken));
+        assert_eq!(
+            call::<()>(&pool, Lane::Other, || panic!("on purpose")).await,
+            Err(Broken)
+        );
         assert_eq!(call(&pool, Lane::Other, || 5).await, Ok(5));
     }
 }

@@ -29,7 +29,12 @@ impl DutyCx {
     /// A context with the deadline of the table.
     #[must_use]
     pub fn new(duty: Duty, timing: &SlotTiming, stop: CancellationToken) -> Self {
-        Self { duty, deadline: deadline(duty, timing), stop, span: tracing::info_span!("duty", %duty) }
+        Self {
+            duty,
+            deadline: deadline(duty, timing),
+            stop,
+            span: tracing::info_span!("duty", %duty),
+        }
     }
 }
 
@@ -45,7 +50,11 @@ impl CxSource {
     /// Contexts that end with `stop`; `cluster_hash` is the lock hash that trace ids are made of.
     #[must_use]
     pub const fn new(timing: SlotTiming, stop: CancellationToken, cluster_hash: [u8; 32]) -> Self {
-        Self { timing, stop, cluster_hash }
+        Self {
+            timing,
+            stop,
+            cluster_hash,
+        }
     }
 
     /// The context of `duty`. Its span carries the duty's `trace_id` (32 hex digits), which the exporter takes over.
@@ -67,7 +76,10 @@ pub fn trace_id(cluster_hash: &[u8], duty: Duty) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     let text = duty.to_string();
-    cluster_hash.iter().chain(text.as_bytes()).fold(OFFSET, |h, b| (h ^ u128::from(*b)).wrapping_mul(PRIME))
+    cluster_hash
+        .iter()
+        .chain(text.as_bytes())
+        .fold(OFFSET, |h, b| (h ^ u128::from(*b)).wrapping_mul(PRIME))
 }
 
 #[cfg(test)]
@@ -78,7 +90,8 @@ mod tests {
     #[test]
     fn the_empty_text_hashes_to_the_offset_and_one_byte_to_the_published_value() {
         // FNV-1a-128 of "a" as published with the algorithm.
-        let h = (0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128 ^ 0x61).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        let h = (0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128 ^ 0x61)
+            .wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
         assert_eq!(h, 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
     }
 

@@ -64,16 +64,28 @@ impl Deadliner {
     /// An empty queue.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, timing: SlotTiming) -> Self {
-        Self { clock, timing, due: Mutex::default(), added: Notify::new() }
+        Self {
+            clock,
+            timing,
+            due: Mutex::default(),
+            added: Notify::new(),
+        }
     }
 
     /// Schedules the end of `duty`; doing so again changes nothing.
     pub fn add(&self, duty: Duty) -> Admission {
-        let Some(at) = deadline(duty, &self.timing) else { return Admission::Exempt };
+        let Some(at) = deadline(duty, &self.timing) else {
+            return Admission::Exempt;
+        };
         if at <= self.clock.now() {
             return Admission::Expired;
         }
-        if self.due.lock().unwrap_or_else(PoisonError::into_inner).insert((at, duty)) {
+        if self
+            .due
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((at, duty))
+        {
             self.added.notify_one();
         }
         Admission::Scheduled
@@ -91,7 +103,10 @@ impl Deadliner {
             let first = self.due.lock().unwrap_or_else(PoisonError::into_inner).first().copied();
             match first {
                 Some((at, duty)) if at <= self.clock.now() => {
-                    self.due.lock().unwrap_or_else(PoisonError::into_inner).remove(&(at, duty));
+                    self.due
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&(at, duty));
                     return duty;
                 }
                 Some((at, _)) => tokio::select! { biased;
@@ -109,14 +124,22 @@ mod tests {
     use super::*;
     use crate::{clock::PausedClock, duty::Slot};
 
-    const MAINNET: SlotTiming =
-        SlotTiming { genesis: UnixTime(0), slot_duration: Duration::from_secs(12), slots_per_epoch: 32 };
+    const MAINNET: SlotTiming = SlotTiming {
+        genesis: UnixTime(0),
+        slot_duration: Duration::from_secs(12),
+        slots_per_epoch: 32,
+    };
 
     #[test]
     fn the_table_is_that_of_the_newest_release() {
         let table: Vec<_> = DutyType::ALL
             .into_iter()
-            .map(|kind| (kind.name(), deadline(Duty::new(Slot(10), kind), &MAINNET).map(|t| t.secs() - 120)))
+            .map(|kind| {
+                (
+                    kind.name(),
+                    deadline(Duty::new(Slot(10), kind), &MAINNET).map(|t| t.secs() - 120),
+                )
+            })
             .collect();
         assert_eq!(
             table,
@@ -140,8 +163,14 @@ mod tests {
 
     #[test]
     fn the_margin_is_rounded_down_to_whole_nanoseconds() {
-        let odd = SlotTiming { slot_duration: Duration::from_nanos(25), ..MAINNET };
-        assert_eq!(deadline(Duty::new(Slot(0), DutyType::Proposer), &odd), Some(UnixTime(8 + 2)));
+        let odd = SlotTiming {
+            slot_duration: Duration::from_nanos(25),
+            ..MAINNET
+        };
+        assert_eq!(
+            deadline(Duty::new(Slot(0), DutyType::Proposer), &odd),
+            Some(UnixTime(8 + 2))
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,7 +184,11 @@ mod tests {
         assert_eq!((d.next().await, d.next().await), (early, late));
         assert_eq!(d.add(early), Admission::Expired);
         assert_eq!(d.add(Duty::new(Slot(0), DutyType::Exit)), Admission::Exempt);
-        assert!(tokio::time::timeout(Duration::from_secs(10_000), d.next()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(10_000), d.next())
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test(start_paused = true)]

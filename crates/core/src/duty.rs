@@ -93,7 +93,10 @@ impl TryFrom<i64> for DutyType {
     type Error = UnknownDutyType;
 
     fn try_from(n: i64) -> Result<Self, Self::Error> {
-        Self::ALL.into_iter().find(|t| i64::from(t.number()) == n).ok_or(UnknownDutyType(n))
+        Self::ALL
+            .into_iter()
+            .find(|t| i64::from(t.number()) == n)
+            .ok_or(UnknownDutyType(n))
     }
 }
 

@@ -24,7 +24,9 @@ pub struct Event<T> {
 
 impl<T> Default for Event<T> {
     fn default() -> Self {
-        Self { subscribers: Mutex::default() }
+        Self {
+            subscribers: Mutex::default(),
+        }
     }
 }
 
@@ -104,7 +106,10 @@ mod tests {
 
     impl Flaky {
         async fn hear(self: Arc<Self>, _: DutyCx, text: Arc<Text>) -> Result<(), StepError> {
-            self.called.lock().unwrap().push((self.clock.now().since(UnixTime(0)), text.0));
+            self.called
+                .lock()
+                .unwrap()
+                .push((self.clock.now().since(UnixTime(0)), text.0));
             match self.answers.lock().unwrap().pop() {
                 Some(kind) => Err(No(kind).into()),
                 None => Ok(()),
@@ -126,19 +131,37 @@ mod tests {
 
     fn bench() -> Bench {
         let clock = Arc::new(PausedClock::starting_at(UnixTime(0)));
-        let timing = SlotTiming { genesis: UnixTime(0), slot_duration: Duration::from_secs(12), slots_per_epoch: 32 };
+        let timing = SlotTiming {
+            genesis: UnixTime(0),
+            slot_duration: Duration::from_secs(12),
+            slots_per_epoch: 32,
+        };
         let (tx, records) = mpsc::channel(8);
         let life = Life::new();
         let metrics = StepMetrics::register(&mut Registry::default());
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let policy = Policy::new(life.clone(), shared, timing, Arc::new(OsEntropy), Some(tx), metrics);
-        let cx = DutyCx::new(Duty::new(Slot(0), DutyType::Proposer), &timing, CancellationToken::new());
-        Bench { policy, records, clock, cx, life }
+        let cx = DutyCx::new(
+            Duty::new(Slot(0), DutyType::Proposer),
+            &timing,
+            CancellationToken::new(),
+        );
+        Bench {
+            policy,
+            records,
+            clock,
+            cx,
+            life,
+        }
     }
 
     fn flaky(bench: &Bench, answers: &[ErrorKind]) -> Arc<Flaky> {
         let clock = Arc::clone(&bench.clock);
-        Arc::new(Flaky { clock, answers: Mutex::new(answers.to_vec()), called: Mutex::default() })
+        Arc::new(Flaky {
+            clock,
+            answers: Mutex::new(answers.to_vec()),
+            called: Mutex::default(),
+        })
     }
 
     #[tokio::test(start_paused = true)]
@@ -149,7 +172,10 @@ mod tests {
         event.to(b.policy.inline(StepName::AggSigDbStore), &first, Flaky::hear);
         event.to(b.policy.background(StepName::BcastBroadcast), &second, Flaky::hear);
         let error = event.emit(&b.cx, Arc::new(Text("x"))).await.unwrap_err();
-        assert_eq!((error.kind, error.step), (ErrorKind::Temporary, Some(StepName::AggSigDbStore)));
+        assert_eq!(
+            (error.kind, error.step),
+            (ErrorKind::Temporary, Some(StepName::AggSigDbStore))
+        );
         b.life.finish(Duration::from_secs(9)).await;
         assert!(second.called.lock().unwrap().is_empty());
         assert_eq!(first.called.lock().unwrap().len(), 1, "inline steps are not retried");
@@ -166,7 +192,9 @@ mod tests {
         let times: Vec<_> = target.called.lock().unwrap().iter().map(|c| c.0.as_millis()).collect();
         assert_eq!(times[..2], [0, 250]);
         assert!((610..=691).contains(&times[2]), "third attempt at {} ms", times[2]);
-        let outcomes: Vec<_> = std::iter::from_fn(|| b.records.try_recv().ok()).map(|r| r.outcome.is_ok()).collect();
+        let outcomes: Vec<_> = std::iter::from_fn(|| b.records.try_recv().ok())
+            .map(|r| r.outcome.is_ok())
+            .collect();
         assert_eq!(outcomes, [false, false, true]);
     }
 

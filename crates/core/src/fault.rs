@@ -18,7 +18,11 @@ impl Fault for BeaconError {
             Self::Timeout { .. } | Self::Unreachable { .. } => ErrorKind::Temporary,
             Self::Status { status, message, .. } => {
                 let not_yet = NOT_YET.iter().any(|words| message.contains(words));
-                if *status >= 500 || *status == 429 || not_yet { ErrorKind::Temporary } else { ErrorKind::Permanent }
+                if *status >= 500 || *status == 429 || not_yet {
+                    ErrorKind::Temporary
+                } else {
+                    ErrorKind::Permanent
+                }
             }
             Self::Malformed { .. } => ErrorKind::Permanent,
         }
@@ -49,7 +53,12 @@ mod tests {
     use super::*;
 
     fn status(status: u16, message: &str) -> ErrorKind {
-        BeaconError::Status { endpoint: "x", status, message: message.to_owned() }.kind()
+        BeaconError::Status {
+            endpoint: "x",
+            status,
+            message: message.to_owned(),
+        }
+        .kind()
     }
 
     #[test]

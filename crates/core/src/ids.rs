@@ -48,7 +48,11 @@ impl PubKey {
     #[must_use]
     pub fn short(&self) -> String {
         let digits = hex::encode(self.0);
-        format!("{}_{}", digits.get(..3).unwrap_or_default(), digits.get(93..).unwrap_or_default())
+        format!(
+            "{}_{}",
+            digits.get(..3).unwrap_or_default(),
+            digits.get(93..).unwrap_or_default()
+        )
     }
 }
 

@@ -21,7 +21,10 @@ struct Order {
 
 enum Mode {
     Inline,
-    Thread { orders: Mutex<Option<mpsc::Sender<Order>>>, thread: Mutex<Option<std::thread::JoinHandle<()>>> },
+    Thread {
+        orders: Mutex<Option<mpsc::Sender<Order>>>,
+        thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    },
 }
 
 /// The way of async callers to the store.
@@ -34,15 +37,23 @@ impl Journal {
     /// Writes on the calling thread; for simulations.
     #[must_use]
     pub fn inline(store: Arc<dyn KeyValue>) -> Self {
-        Self { store, mode: Mode::Inline }
+        Self {
+            store,
+            mode: Mode::Inline,
+        }
     }
 
     /// Starts the thread that writes. Fails when the system gives none.
     pub fn start(store: Arc<dyn KeyValue>) -> std::io::Result<Self> {
         let (tx, rx) = mpsc::channel(CAPACITY);
         let writer = Arc::clone(&store);
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || write(&*writer, rx))?;
-        let mode = Mode::Thread { orders: Mutex::new(Some(tx)), thread: Mutex::new(Some(thread)) };
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || write(&*writer, rx))?;
+        let mode = Mode::Thread {
+            orders: Mutex::new(Some(tx)),
+            thread: Mutex::new(Some(thread)),
+        };
         Ok(Self { store, mode })
     }
 
@@ -63,12 +74,20 @@ impl Journal {
         match how {
             Durability::Durable => {
                 let (tx, rx) = oneshot::channel();
-                orders.send(Order { batch, how, done: Some(tx) }).await.map_err(|_| StoreError::Closed)?;
+                orders
+                    .send(Order {
+                        batch,
+                        how,
+                        done: Some(tx),
+                    })
+                    .await
+                    .map_err(|_| StoreError::Closed)?;
                 rx.await.unwrap_or(Err(StoreError::Closed))
             }
-            Durability::Buffered => {
-                orders.send(Order { batch, how, done: None }).await.map_err(|_| StoreError::Closed)
-            }
+            Durability::Buffered => orders
+                .send(Order { batch, how, done: None })
+                .await
+                .map_err(|_| StoreError::Closed),
         }
     }
 
@@ -128,10 +147,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{memory::MemoryStore, ports::{Flow, Table}};
+    use crate::{
+        memory::MemoryStore,
+        ports::{Flow, Table},
+    };
 
     fn put(key: u8, value: u8) -> Batch {
-        Batch { writes: vec![(Table::Duty, vec![key], Some(vec![value]))] }
+        Batch {
+            writes: vec![(Table::Duty, vec![key], Some(vec![value]))],
+        }
     }
 
     /// Counts commits and holds them back until told.
@@ -158,7 +182,11 @@ mod tests {
     #[tokio::test]
     async fn writes_that_wait_share_one_flush() {
         let (go, gate) = std::sync::mpsc::channel();
-        let slow = Arc::new(Slow { inner: MemoryStore::default(), commits: Mutex::default(), go: Mutex::new(gate) });
+        let slow = Arc::new(Slow {
+            inner: MemoryStore::default(),
+            commits: Mutex::default(),
+            go: Mutex::new(gate),
+        });
         let journal = Journal::start(Arc::clone(&slow) as Arc<dyn KeyValue>).unwrap();
         let first = journal.commit(put(1, 1), Durability::Durable);
         let rest = futures::future::join_all((2..40).map(|k| journal.commit(put(k, k), Durability::Durable)));
@@ -182,7 +210,10 @@ mod tests {
         }
         journal.close();
         assert_eq!(store.get(Table::Duty, &[1]).unwrap(), Some(vec![99]));
-        assert_eq!(journal.commit(put(1, 1), Durability::Durable).await, Err(StoreError::Closed));
+        assert_eq!(
+            journal.commit(put(1, 1), Durability::Durable).await,
+            Err(StoreError::Closed)
+        );
     }
 
     #[test]
@@ -190,7 +221,12 @@ mod tests {
         let store = MemoryStore::default();
         for k in [[2, 1], [1, 9], [2, 0], [3, 0]] {
             store
-                .commit(Batch { writes: vec![(Table::Partial, k.to_vec(), Some(vec![]))] }, Durability::Buffered)
+                .commit(
+                    Batch {
+                        writes: vec![(Table::Partial, k.to_vec(), Some(vec![]))],
+                    },
+                    Durability::Buffered,
+                )
                 .unwrap();
         }
         let mut seen = BTreeMap::new();

@@ -82,7 +82,12 @@ impl Life {
     #[must_use]
     pub fn new() -> Self {
         let token = CancellationToken::new();
-        Self { shared: Arc::default(), node: CancellationToken::new(), token, tasks: TaskTracker::new() }
+        Self {
+            shared: Arc::default(),
+            node: CancellationToken::new(),
+            token,
+            tasks: TaskTracker::new(),
+        }
     }
 
     /// A part with tasks of its own, which can be stopped and awaited alone; stopping the parent stops it too.
@@ -130,7 +135,10 @@ impl Life {
         *lock(&self.shared.running).entry(name).or_default() += 1;
         #[expect(clippy::disallowed_methods, reason = "this is the home of spawn")]
         tokio::spawn(self.tasks.track_future(async move {
-            let _counted = Counted { shared: Arc::clone(&life.shared), name };
+            let _counted = Counted {
+                shared: Arc::clone(&life.shared),
+                name,
+            };
             let run = AssertUnwindSafe(future).catch_unwind();
             let reason = tokio::select! { biased;
                 () = life.token.cancelled() => None,
@@ -158,7 +166,9 @@ impl Life {
     /// Waits until somebody or something stops the node.
     pub async fn stop_asked(&self) -> StopReason {
         self.node.cancelled().await;
-        lock(&self.shared.reason).clone().unwrap_or_else(|| StopReason::Asked("no reason was given".to_owned()))
+        lock(&self.shared.reason)
+            .clone()
+            .unwrap_or_else(|| StopReason::Asked("no reason was given".to_owned()))
     }
 
     /// Gives this part's tasks `grace` to end by themselves, then drops them, and returns when all have ended.
@@ -249,7 +259,13 @@ mod tests {
         let life = Life::new();
         life.child().task("bug", async { panic!("seventeen") });
         let reason = life.stop_asked().await;
-        assert_eq!(reason, StopReason::Panicked { task: "bug", message: "seventeen".to_owned() });
+        assert_eq!(
+            reason,
+            StopReason::Panicked {
+                task: "bug",
+                message: "seventeen".to_owned()
+            }
+        );
         assert!(!reason.is_asked());
     }
 
@@ -259,7 +275,13 @@ mod tests {
         life.essential("listener", async { Err::<(), _>("port taken") });
         let first = life.stop_asked().await;
         life.stop_node(StopReason::Asked("later".to_owned()));
-        assert_eq!(first, StopReason::Ended { task: "listener", why: "port taken".to_owned() });
+        assert_eq!(
+            first,
+            StopReason::Ended {
+                task: "listener",
+                why: "port taken".to_owned()
+            }
+        );
         assert_eq!(life.stop_asked().await, first);
     }
 }

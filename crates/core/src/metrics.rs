@@ -13,11 +13,13 @@ use prometheus_client::{
 use crate::duty::DutyType;
 
 /// Bucket set A: consensus and beacon node requests.
-pub const BUCKETS_A: [f64; 17] =
-    [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 5.0];
+pub const BUCKETS_A: [f64; 17] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 5.0,
+];
 /// Bucket set B: arrival of partial signatures.
-pub const BUCKETS_B: [f64; 17] =
-    [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 5.0];
+pub const BUCKETS_B: [f64; 17] = [
+    0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 5.0,
+];
 /// Bucket set C: broadcast delay.
 pub const BUCKETS_C: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
 /// Bucket set D: computations on sets.

@@ -41,7 +41,9 @@ pub fn matching<R: Ord>(roots: &[R], threshold: usize) -> Option<Vec<usize>> {
     for (i, root) in roots.iter().enumerate() {
         groups.entry(root).or_default().push(i);
     }
-    groups.into_values().find(|group| group.len() == threshold && threshold > 0)
+    groups
+        .into_values()
+        .find(|group| group.len() == threshold && threshold > 0)
 }
 
 /// For each validator exactly as many partials over one root as make a whole signature.
@@ -90,7 +92,11 @@ impl ParSigDbMetrics {
         let stored: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS_B.iter().copied()));
         registry.register("core_parsigdb_exit", "Partial exits stored", exits.clone());
-        registry.register("core_parsigdb_store", "Seconds after its time that a partial was stored", stored.clone());
+        registry.register(
+            "core_parsigdb_store",
+            "Seconds after its time that a partial was stored",
+            stored.clone(),
+        );
         Self { exits, stored }
     }
 }
@@ -138,15 +144,32 @@ impl ParSigDb {
     #[must_use]
     pub fn new(parts: ParSigDbParts) -> Self {
         let deadliner = Deadliner::new(Arc::clone(&parts.clock), parts.timing);
-        Self { stored_own: Event::new(), threshold: Event::new(), parts, deadliner, state: Mutex::default() }
+        Self {
+            stored_own: Event::new(),
+            threshold: Event::new(),
+            parts,
+            deadliner,
+            state: Mutex::default(),
+        }
     }
 
     /// Stores our own partials and announces them to peers, then goes on as with anybody's.
     pub async fn store_internal(self: Arc<Self>, cx: DutyCx, set: Arc<ParSignedDataSet>) -> Result<(), StepError> {
-        let Some(ready) = self.insert(cx.duty, &set)? else { return Ok(()) };
-        let writes = set.0.iter().map(|(validator, p)| (Table::Partial, key_of(cx.duty, validator, p), Some(p.data.encode())));
-        let batch = Batch { writes: writes.collect() };
-        self.parts.journal.commit(batch, Durability::Buffered).await.map_err(ParSigDbError::from)?;
+        let Some(ready) = self.insert(cx.duty, &set)? else {
+            return Ok(());
+        };
+        let writes = set
+            .0
+            .iter()
+            .map(|(validator, p)| (Table::Partial, key_of(cx.duty, validator, p), Some(p.data.encode())));
+        let batch = Batch {
+            writes: writes.collect(),
+        };
+        self.parts
+            .journal
+            .commit(batch, Durability::Buffered)
+            .await
+            .map_err(ParSigDbError::from)?;
         // Peers first: they wait for ours while we combine.
         self.stored_own.emit(&cx, set).await?;
         self.announce(&cx, ready).await
@@ -161,7 +184,11 @@ impl ParSigDb {
     }
 
     async fn announce(&self, cx: &DutyCx, ready: ThresholdSet) -> Result<(), StepError> {
-        if ready.0.is_empty() { Ok(()) } else { self.threshold.emit(cx, Arc::new(ready)).await }
+        if ready.0.is_empty() {
+            Ok(())
+        } else {
+            self.threshold.emit(cx, Arc::new(ready)).await
+        }
     }
 
     /// Stores the set up to the first equivocation and returns whom to combine; `None` if the duty is over.
@@ -211,7 +238,11 @@ impl ParSigDb {
         let stored = state.partials.entry(key).or_default();
         if let Some((known, _)) = stored.iter().find(|(p, _)| p.share == partial.share) {
             let (share, same) = (partial.share, known == partial);
-            return if same { Ok(None) } else { Err(ParSigDbError::Equivocation { duty, validator, share }) };
+            return if same {
+                Ok(None)
+            } else {
+                Err(ParSigDbError::Equivocation { duty, validator, share })
+            };
         }
         // Bare signatures name no message; all of a duty count as being over the same.
         let root = partial.data.message_root().unwrap_or(Root::ZERO);
@@ -229,13 +260,28 @@ impl ParSigDb {
     fn measure(&self, duty: Duty, validator: &PubKey, share: ShareIdx) {
         let metrics = &self.parts.metrics;
         if duty.kind == DutyType::Exit {
-            metrics.exits.get_or_create(&ShortKeyLabel { pubkey: validator.short() }).inc();
+            metrics
+                .exits
+                .get_or_create(&ShortKeyLabel {
+                    pubkey: validator.short(),
+                })
+                .inc();
             return;
         }
         let Some(peer) = share.peer() else { return };
-        let from = self.parts.timing.start(duty.slot).after(start_offset(duty.kind, &self.parts.timing));
-        let label = DutyPeerIdxLabel { duty: duty.kind.name(), peer_idx: peer.to_string() };
-        metrics.stored.get_or_create(&label).observe(self.parts.clock.now().since(from).as_secs_f64());
+        let from = self
+            .parts
+            .timing
+            .start(duty.slot)
+            .after(start_offset(duty.kind, &self.parts.timing));
+        let label = DutyPeerIdxLabel {
+            duty: duty.kind.name(),
+            peer_idx: peer.to_string(),
+        };
+        metrics
+            .stored
+            .get_or_create(&label)
+            .observe(self.parts.clock.now().since(from).as_secs_f64());
     }
 
     /// Forgets duties as they end, for ever.
@@ -255,7 +301,12 @@ impl ParSigDb {
                 state.fired.retain(|(key, _)| key.0 != duty);
                 own
             };
-            if let Err(error) = self.parts.journal.commit(Batch { writes: own }, Durability::Buffered).await {
+            if let Err(error) = self
+                .parts
+                .journal
+                .commit(Batch { writes: own }, Durability::Buffered)
+                .await
+            {
                 tracing::warn!(%duty, %error, "partial signatures of an ended duty stay in the store");
             }
         }
@@ -287,7 +338,10 @@ impl ParSigDb {
                     Flow::Continue
                 }
                 Err(reason) => {
-                    broken = Some(StoreError::Corrupt { table: Table::Partial.name(), reason });
+                    broken = Some(StoreError::Corrupt {
+                        table: Table::Partial.name(),
+                        reason,
+                    });
                     Flow::Stop
                 }
             })
@@ -295,8 +349,15 @@ impl ParSigDb {
         if let Some(error) = broken {
             return Err(ParSigDbError::from(error).into());
         }
-        self.parts.journal.commit(over, Durability::Buffered).await.map_err(ParSigDbError::from)?;
-        for (duty, set) in open.into_iter().flat_map(|(duty, sets)| sets.into_iter().map(move |set| (duty, set))) {
+        self.parts
+            .journal
+            .commit(over, Durability::Buffered)
+            .await
+            .map_err(ParSigDbError::from)?;
+        for (duty, set) in open
+            .into_iter()
+            .flat_map(|(duty, sets)| sets.into_iter().map(move |set| (duty, set)))
+        {
             tracing::info!(%duty, validators = set.0.len(), "sending partial signatures again after the restart");
             let cx = self.parts.cx.cx(duty);
             if let Some(ready) = self.insert(duty, &set)? {

@@ -110,8 +110,11 @@ pub struct Inbound {
 }
 
 /// Answers one inbound message. `Ok(None)` closes the stream without an answer, `Err` too, with a log line.
-pub type Handler =
-    Arc<dyn Fn(Inbound) -> BoxFuture<'static, Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>>> + Send + Sync>;
+pub type Handler = Arc<
+    dyn Fn(Inbound) -> BoxFuture<'static, Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Sync,
+>;
 
 /// Keeps a protocol served; dropping it unregisters the handler.
 pub struct ServeGuard(pub Option<Box<dyn FnOnce() + Send + Sync>>);
@@ -257,8 +260,14 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] =
-        [Self::Meta, Self::Duty, Self::DutyFloor, Self::Partial, Self::Aggregate, Self::Slashing];
+    pub const ALL: [Self; 6] = [
+        Self::Meta,
+        Self::Duty,
+        Self::DutyFloor,
+        Self::Partial,
+        Self::Aggregate,
+        Self::Slashing,
+    ];
 
     /// The table's name on disk.
     #[must_use]
@@ -319,7 +328,9 @@ pub enum StoreError {
         reason: String,
     },
     /// The store was made by another cluster or share.
-    #[error("the store at {path} belongs to another cluster ({found}, this is {expected}); give each cluster its own data folder")]
+    #[error(
+        "the store at {path} belongs to another cluster ({found}, this is {expected}); give each cluster its own data folder"
+    )]
     OtherCluster {
         /// The folder.
         path: String,

@@ -22,7 +22,12 @@ impl ProposalPreparation {
     /// Prepares the validators of `cluster` with their fee recipients.
     #[must_use]
     pub fn new(beacon: Arc<dyn BeaconNode>, validators: Arc<ValidatorCache>, cluster: Arc<Cluster>) -> Self {
-        Self { beacon, validators, cluster, owed: AtomicBool::new(true) }
+        Self {
+            beacon,
+            validators,
+            cluster,
+            owed: AtomicBool::new(true),
+        }
     }
 
     /// To be called with every slot.
@@ -40,7 +45,11 @@ impl ProposalPreparation {
                 Some((index, recipient))
             });
             let list: Vec<_> = list.collect();
-            if list.is_empty() { Ok(()) } else { self.beacon.prepare_proposers(list).await }
+            if list.is_empty() {
+                Ok(())
+            } else {
+                self.beacon.prepare_proposers(list).await
+            }
         };
         if let Err(error) = done.await {
             self.owed.store(true, Ordering::Relaxed);

@@ -102,15 +102,21 @@ impl Bls {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let part = cluster.validators().len().div_ceil(threads).max(1);
         let decoded: Vec<Result<Vec<_>, BadClusterKey>> = std::thread::scope(|scope| {
-            let running: Vec<_> =
-                cluster.validators().chunks(part).map(|some| scope.spawn(move || some.iter().map(decode).collect())).collect();
+            let running: Vec<_> = cluster
+                .validators()
+                .chunks(part)
+                .map(|some| scope.spawn(move || some.iter().map(decode).collect()))
+                .collect();
             running.into_iter().filter_map(|thread| thread.join().ok()).collect()
         });
         let mut keys = BTreeMap::new();
         for some in decoded {
             keys.extend(some?);
         }
-        Ok(Self { keys, combiner: Combiner::default() })
+        Ok(Self {
+            keys,
+            combiner: Combiner::default(),
+        })
     }
 
     fn key(&self, signer: Signer) -> Result<PublicKey, Refusal> {
@@ -122,16 +128,21 @@ impl Bls {
         let (group, shares) = self.keys.get(&validator).ok_or(unknown)?;
         match share {
             None => Ok(*group),
-            Some(share) => {
-                share.peer().and_then(|peer| shares.get(usize::from(peer.0))).copied().ok_or(unknown)
-            }
+            Some(share) => share
+                .peer()
+                .and_then(|peer| shares.get(usize::from(peer.0)))
+                .copied()
+                .ok_or(unknown),
         }
     }
 }
 
 fn decode(v: &crate::cluster::Validator) -> Result<(PubKey, (PublicKey, Vec<PublicKey>)), BadClusterKey> {
     let point = |bytes| PublicKey::from_bytes(bytes).map_err(|why| BadClusterKey { validator: v.key, why });
-    Ok((v.key, (point(&v.key.0)?, v.shares.iter().map(point).collect::<Result<_, _>>()?)))
+    Ok((
+        v.key,
+        (point(&v.key.0)?, v.shares.iter().map(point).collect::<Result<_, _>>()?),
+    ))
 }
 
 fn signature(bytes: &BlsSignature) -> Result<Signature, Refusal> {
@@ -146,9 +157,15 @@ impl Scheme for Bls {
         let mut verdicts = Vec::with_capacity(claims.len());
         let (mut checks, mut positions) = (Vec::new(), Vec::new());
         for (i, claim) in claims.iter().enumerate() {
-            let points = self.key(claim.signer).and_then(|key| Ok((key, signature(&claim.signature)?)));
+            let points = self
+                .key(claim.signer)
+                .and_then(|key| Ok((key, signature(&claim.signature)?)));
             verdicts.push(points.map(|(key, signature)| {
-                checks.push(Check { key, message: claim.root.0.as_slice(), signature });
+                checks.push(Check {
+                    key,
+                    message: claim.root.0.as_slice(),
+                    signature,
+                });
                 positions.push(i);
             }));
         }
@@ -166,7 +183,8 @@ impl Scheme for Bls {
         let points = partials
             .iter()
             .map(|(share, bytes)| {
-                let point = Signature::from_bytes(&bytes.0).map_err(|why| CannotCombine::Malformed { share: *share, why })?;
+                let point =
+                    Signature::from_bytes(&bytes.0).map_err(|why| CannotCombine::Malformed { share: *share, why })?;
                 Ok((share.0, point))
             })
             .collect::<Result<BTreeMap<_, _>, CannotCombine>>()?;
@@ -190,7 +208,11 @@ mod tests {
         let shares: BTreeMap<u8, SecretKey> = split(&group, 3, 4, &mut |out| out.fill(7)).unwrap();
         let key = PubKey(group.public_key().to_bytes());
         let publics = shares.values().map(|s| s.public_key().to_bytes()).collect();
-        let validator = Validator { key, shares: publics, fee_recipient: [0; 20] };
+        let validator = Validator {
+            key,
+            shares: publics,
+            fee_recipient: [0; 20],
+        };
         (Cluster::new([0; 32], 4, 3, PeerIdx(0), vec![validator]), shares, key)
     }
 
@@ -206,10 +228,18 @@ mod tests {
             .collect();
         let mut claims: Vec<_> = partials
             .iter()
-            .map(|(i, signature)| Claim { signer: Signer::Share(key, *i), root, signature: *signature })
+            .map(|(i, signature)| Claim {
+                signer: Signer::Share(key, *i),
+                root,
+                signature: *signature,
+            })
             .collect();
         let whole = bls.combine(&partials).unwrap();
-        claims.push(Claim { signer: Signer::Group(key), root, signature: whole });
+        claims.push(Claim {
+            signer: Signer::Group(key),
+            root,
+            signature: whole,
+        });
         assert_eq!(bls.verify_set(&claims, &[3; 32]), [Ok(()); 4]);
     }
 
@@ -219,7 +249,11 @@ mod tests {
         let bls = Bls::new(&cluster).unwrap();
         let root = Root([9; 32]);
         let good = BlsSignature(shares[&1].sign(&root.0).to_bytes());
-        let claim = |signer, signature| Claim { signer, root, signature };
+        let claim = |signer, signature| Claim {
+            signer,
+            root,
+            signature,
+        };
         let verdicts = bls.verify_set(
             &[
                 claim(Signer::Share(key, ShareIdx(2)), good),
@@ -233,7 +267,11 @@ mod tests {
             &[3; 32],
         );
         assert_eq!(verdicts[..3], [Err(Refusal::Wrong), Ok(()), Err(Refusal::NoSignature)]);
-        assert!(verdicts[3..6].iter().all(|v| matches!(v, Err(Refusal::UnknownSigner { .. }))));
+        assert!(
+            verdicts[3..6]
+                .iter()
+                .all(|v| matches!(v, Err(Refusal::UnknownSigner { .. })))
+        );
         assert!(matches!(verdicts[6], Err(Refusal::Malformed(_))));
     }
 }

@@ -101,7 +101,11 @@ impl SigAggMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let seconds: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS_D.iter().copied()));
-        registry.register("core_sigagg_slot_aggregation_seconds", "Time to aggregate a set", seconds.clone());
+        registry.register(
+            "core_sigagg_slot_aggregation_seconds",
+            "Time to aggregate a set",
+            seconds.clone(),
+        );
         Self { seconds }
     }
 }
@@ -129,7 +133,15 @@ impl SigAgg {
         clock: Arc<dyn Clock>,
         metrics: SigAggMetrics,
     ) -> Self {
-        Self { aggregated: Event::new(), scheme, chain, compute, entropy, clock, metrics }
+        Self {
+            aggregated: Event::new(),
+            scheme,
+            chain,
+            compute,
+            entropy,
+            clock,
+            metrics,
+        }
     }
 
     /// Combines, verifies, announces.
@@ -140,9 +152,14 @@ impl SigAgg {
         self.entropy.fill(&mut seed);
         let (scheme, chain) = (Arc::clone(&self.scheme), Arc::clone(&self.chain));
         let job = move || aggregate(duty, &set, scheme.as_ref(), &chain, &seed);
-        let whole = compute::call(self.compute.as_ref(), lane(duty.kind), job).await.map_err(SigAggError::from)??;
+        let whole = compute::call(self.compute.as_ref(), lane(duty.kind), job)
+            .await
+            .map_err(SigAggError::from)??;
         let took = self.clock.now().since(began).as_secs_f64();
-        self.metrics.seconds.get_or_create(&DutyLabel::from(duty.kind)).observe(took);
+        self.metrics
+            .seconds
+            .get_or_create(&DutyLabel::from(duty.kind))
+            .observe(took);
         self.aggregated.emit(&cx, Arc::new(whole)).await
     }
 }
@@ -160,9 +177,15 @@ fn aggregate(
         let carrier = carrier(partials).ok_or(SigAggError::Nothing { duty, validator })?;
         let by_share: BTreeMap<ShareIdx, BlsSignature> =
             partials.iter().map(|p| (p.share, p.data.signature())).collect();
-        let signature = scheme.combine(&by_share).map_err(|why| SigAggError::Combine { duty, validator, why })?;
+        let signature = scheme
+            .combine(&by_share)
+            .map_err(|why| SigAggError::Combine { duty, validator, why })?;
         let data = carrier.clone().with_signature(signature);
-        claims.push(Claim { signer: Signer::Group(validator), root: data.signing_root(chain)?, signature });
+        claims.push(Claim {
+            signer: Signer::Group(validator),
+            root: data.signing_root(chain)?,
+            signature,
+        });
         whole.insert(validator, data);
     }
     for (claim, verdict) in claims.iter().zip(scheme.verify_set(&claims, seed)) {

@@ -132,7 +132,12 @@ impl StepError {
     }
 
     fn made_here(kind: ErrorKind, step: StepName, message: &'static str) -> Self {
-        Self { kind, step: Some(step), beacon: false, source: Arc::new(Ended(message)) }
+        Self {
+            kind,
+            step: Some(step),
+            beacon: false,
+            source: Arc::new(Ended(message)),
+        }
     }
 }
 
@@ -163,7 +168,12 @@ impl Eq for StepError {}
 
 impl<E: Fault> From<E> for StepError {
     fn from(error: E) -> Self {
-        Self { kind: error.kind(), step: None, beacon: error.is_beacon(), source: Arc::new(error) }
+        Self {
+            kind: error.kind(),
+            step: None,
+            beacon: error.is_beacon(),
+            source: Arc::new(error),
+        }
     }
 }
 
@@ -184,7 +194,10 @@ impl Subject {
     /// A subject that is not a partial signature.
     #[must_use]
     pub const fn of(validator: PubKey) -> Self {
-        Self { validator, partial: None }
+        Self {
+            validator,
+            partial: None,
+        }
     }
 }
 
@@ -230,14 +243,26 @@ impl StepMetrics {
         let duration: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(metrics::BUCKETS_D.iter().copied()));
         let (background, dropped_records) = (Gauge::default(), Counter::default());
-        registry.register("core_step_duration_seconds", "Duration of one attempt of a step", duration.clone());
-        registry.register("core_step_background", "Background steps that run now", background.clone());
+        registry.register(
+            "core_step_duration_seconds",
+            "Duration of one attempt of a step",
+            duration.clone(),
+        );
+        registry.register(
+            "core_step_background",
+            "Background steps that run now",
+            background.clone(),
+        );
         registry.register(
             "core_step_dropped_records",
             "Records that the tracker missed because its queue was full",
             dropped_records.clone(),
         );
-        Self { duration, background, dropped_records }
+        Self {
+            duration,
+            background,
+            dropped_records,
+        }
     }
 }
 
@@ -270,24 +295,48 @@ impl Policy {
         metrics: StepMetrics,
     ) -> Self {
         let (active, dropped) = Default::default();
-        Self { shared: Arc::new(Shared { life, clock, timing, entropy, records, metrics, active, dropped }) }
+        Self {
+            shared: Arc::new(Shared {
+                life,
+                clock,
+                timing,
+                entropy,
+                records,
+                metrics,
+                active,
+                dropped,
+            }),
+        }
     }
 
     /// A step whose caller goes on at once; it is retried until the duty's deadline.
     #[must_use]
     pub fn background(&self, name: StepName) -> Step {
-        Step { name, background: true, policy: self.clone() }
+        Step {
+            name,
+            background: true,
+            policy: self.clone(),
+        }
     }
 
     /// A step whose result is the caller's.
     #[must_use]
     pub fn inline(&self, name: StepName) -> Step {
-        Step { name, background: false, policy: self.clone() }
+        Step {
+            name,
+            background: false,
+            policy: self.clone(),
+        }
     }
 
     /// Puts a record into the tracker's queue, or drops and counts it if the queue is full.
     pub fn record(&self, record: Record) {
-        if self.shared.records.as_ref().is_some_and(|records| records.try_send(record).is_err()) {
+        if self
+            .shared
+            .records
+            .as_ref()
+            .is_some_and(|records| records.try_send(record).is_err())
+        {
             self.shared.metrics.dropped_records.inc();
             if self.shared.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
                 tracing::warn!("the tracker cannot follow; failure reasons of some duties will be incomplete");
@@ -322,7 +371,10 @@ impl Step {
         let (step, call, cx, value) = (self.clone(), Arc::clone(call), cx.clone(), Arc::clone(value));
         let shared = &self.policy.shared;
         if shared.active.fetch_add(1, Ordering::Relaxed) == MANY_STEPS {
-            tracing::warn!(limit = MANY_STEPS, "very many unfinished steps; is the beacon node or the network hanging?");
+            tracing::warn!(
+                limit = MANY_STEPS,
+                "very many unfinished steps; is the beacon node or the network hanging?"
+            );
         }
         shared.metrics.background.inc();
         shared.life.task(self.name.as_str(), async move {
@@ -344,7 +396,9 @@ impl Step {
         let attempts = async {
             let mut n = 0;
             loop {
-                let Err(error) = self.attempt(call, cx, value).await else { return };
+                let Err(error) = self.attempt(call, cx, value).await else {
+                    return;
+                };
                 match error.kind {
                     ErrorKind::Temporary => {
                         let wait = backoff::RETRYER.wait(n, backoff::noise(self.policy.shared.entropy.as_ref()));
@@ -374,9 +428,18 @@ impl Step {
         let shared = &self.policy.shared;
         let began = shared.clock.now();
         let span = tracing::debug_span!(parent: &cx.span, "step", step = self.name.as_str());
-        let result = call(cx.clone(), Arc::clone(value)).instrument(span).await.map_err(|e| e.at(self.name));
+        let result = call(cx.clone(), Arc::clone(value))
+            .instrument(span)
+            .await
+            .map_err(|e| e.at(self.name));
         let took = shared.clock.now().since(began);
-        shared.metrics.duration.get_or_create(&StepLabel { step: self.name.as_str() }).observe(took.as_secs_f64());
+        shared
+            .metrics
+            .duration
+            .get_or_create(&StepLabel {
+                step: self.name.as_str(),
+            })
+            .observe(took.as_secs_f64());
         tracing::debug!(parent: &cx.span, step = %self.name, ok = result.is_ok(), into_slot = ?self.into_slot(cx), ?took, "step ended");
         self.report(cx, value, result.clone());
         result
@@ -384,7 +447,13 @@ impl Step {
 
     fn report<T: Subjects>(&self, cx: &DutyCx, value: &Arc<T>, outcome: Result<(), StepError>) {
         let at = self.policy.shared.clock.now();
-        self.policy.record(Record { duty: cx.duty, step: self.name, at, subjects: value.subjects(), outcome });
+        self.policy.record(Record {
+            duty: cx.duty,
+            step: self.name,
+            at,
+            subjects: value.subjects(),
+            outcome,
+        });
     }
 
     /// Time since the duty's slot began, as operators ask for it.

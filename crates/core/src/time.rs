@@ -62,13 +62,21 @@ impl SlotTiming {
     /// Start of `slot`.
     #[must_use]
     pub fn start(&self, slot: Slot) -> UnixTime {
-        UnixTime(self.genesis.0.saturating_add(nanos(self.slot_duration).saturating_mul(slot.0)))
+        UnixTime(
+            self.genesis
+                .0
+                .saturating_add(nanos(self.slot_duration).saturating_mul(slot.0)),
+        )
     }
 
     /// The slot at `now`; `None` before genesis.
     #[must_use]
     pub fn slot_at(&self, now: UnixTime) -> Option<Slot> {
-        Some(Slot(now.0.checked_sub(self.genesis.0)?.checked_div(nanos(self.slot_duration))?))
+        Some(Slot(
+            now.0
+                .checked_sub(self.genesis.0)?
+                .checked_div(nanos(self.slot_duration))?,
+        ))
     }
 
     /// The epoch of `slot`.
@@ -86,6 +94,7 @@ impl SlotTiming {
     /// Length of an epoch.
     #[must_use]
     pub fn epoch_duration(&self) -> Duration {
-        self.slot_duration.saturating_mul(u32::try_from(self.slots_per_epoch).unwrap_or(u32::MAX))
+        self.slot_duration
+            .saturating_mul(u32::try_from(self.slots_per_epoch).unwrap_or(u32::MAX))
     }
 }

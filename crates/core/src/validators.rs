@@ -59,7 +59,13 @@ impl ValidatorCache {
     /// An empty cache.
     #[must_use]
     pub fn new(beacon: Arc<dyn BeaconNode>, cluster: &Cluster, metrics: CacheMetrics) -> Self {
-        Self { beacon, keys: cluster.keys(), state: Mutex::default(), asking: tokio::sync::Mutex::default(), metrics }
+        Self {
+            beacon,
+            keys: cluster.keys(),
+            state: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            metrics,
+        }
     }
 
     /// The last answer; asks for the head state if there is none yet.
@@ -95,7 +101,10 @@ impl ValidatorCache {
         let found = self.beacon.validators(state, &self.keys).await?;
         let by_index = found.into_iter().map(|v| (v.index, v)).collect();
         let known = Arc::new(ValidatorSet { by_index });
-        *self.lock() = State { known: Some(Arc::clone(&known)), fell_back };
+        *self.lock() = State {
+            known: Some(Arc::clone(&known)),
+            fell_back,
+        };
         Ok(known)
     }
 

@@ -87,7 +87,10 @@ impl Guard {
         let mut open = Vec::new();
         for (validator, value) in &set.0 {
             let key = (duty.kind, duty.slot, *validator);
-            let entry = self.values.entry(key).or_insert_with(|| Entry { value: value.clone(), durable: false });
+            let entry = self.values.entry(key).or_insert_with(|| Entry {
+                value: value.clone(),
+                durable: false,
+            });
             if !entry.durable {
                 open.push(*validator);
             }
@@ -115,12 +118,25 @@ impl Guard {
                 }
                 let (slot, committee) = (att.data.slot, att.duty.committee_index);
                 let key = (slot, committee);
-                if self.data.get(&key).or_else(|| batch.data.get(&key)).is_some_and(|known| *known != att.data) {
+                if self
+                    .data
+                    .get(&key)
+                    .or_else(|| batch.data.get(&key))
+                    .is_some_and(|known| *known != att.data)
+                {
                     return Err(conflict("attestation data of the committee"));
                 }
                 // Whatever the committee, all of a slot vote for the same checkpoints.
-                let any = self.data.range((slot, CommitteeIndex(0))..=(slot, CommitteeIndex(u64::MAX))).next();
-                let any = any.or_else(|| batch.data.range((slot, CommitteeIndex(0))..=(slot, CommitteeIndex(u64::MAX))).next());
+                let any = self
+                    .data
+                    .range((slot, CommitteeIndex(0))..=(slot, CommitteeIndex(u64::MAX)))
+                    .next();
+                let any = any.or_else(|| {
+                    batch
+                        .data
+                        .range((slot, CommitteeIndex(0))..=(slot, CommitteeIndex(u64::MAX)))
+                        .next()
+                });
                 if any.is_some_and(|(_, known)| (known.source, known.target) != (att.data.source, att.data.target)) {
                     return Err(conflict("source or target checkpoint of the slot"));
                 }
@@ -134,7 +150,12 @@ impl Guard {
                     batch.validators.insert(key, validator);
                 }
             }
-            (_, other) => return Err(Refused::Kind { duty, what: name(other) }),
+            (_, other) => {
+                return Err(Refused::Kind {
+                    duty,
+                    what: name(other),
+                });
+            }
         }
         Ok(())
     }

@@ -74,26 +74,38 @@ pub struct DutyDb {
 
 impl DutyDb {
     /// Reads what the store holds. Values of duties that are over are removed, the others are visible at once.
-    pub async fn open(
-        journal: Arc<Journal>,
-        clock: Arc<dyn Clock>,
-        timing: SlotTiming,
-    ) -> Result<Self, DutyDbError> {
+    pub async fn open(journal: Arc<Journal>, clock: Arc<dyn Clock>, timing: SlotTiming) -> Result<Self, DutyDbError> {
         let deadliner = Deadliner::new(Arc::clone(&clock), timing);
         let (guard, attestations, proposals) = Default::default();
-        let db = Self { journal, clock, timing, deadliner, guard, attestations, proposals };
+        let db = Self {
+            journal,
+            clock,
+            timing,
+            deadliner,
+            guard,
+            attestations,
+            proposals,
+        };
         let (mut floors, mut duties) = (Vec::new(), BTreeMap::<Duty, UnsignedDataSet>::new());
         let store = Arc::clone(db.journal.store());
-        read_all(Table::DutyFloor, |each| store.scan(Table::DutyFloor, &[], each), |key, value| {
-            floors.push(read_floor(key, value)?);
-            Ok(())
-        })?;
-        read_all(Table::Duty, |each| store.scan(Table::Duty, &[], each), |key, value| {
-            let (duty, validator) = read_key(key)?;
-            let value = UnsignedData::decode(duty.kind, value).map_err(|e| e.to_string())?;
-            duties.entry(duty).or_default().0.insert(validator, value);
-            Ok(())
-        })?;
+        read_all(
+            Table::DutyFloor,
+            |each| store.scan(Table::DutyFloor, &[], each),
+            |key, value| {
+                floors.push(read_floor(key, value)?);
+                Ok(())
+            },
+        )?;
+        read_all(
+            Table::Duty,
+            |each| store.scan(Table::Duty, &[], each),
+            |key, value| {
+                let (duty, validator) = read_key(key)?;
+                let value = UnsignedData::decode(duty.kind, value).map_err(|e| e.to_string())?;
+                duties.entry(duty).or_default().0.insert(validator, value);
+                Ok(())
+            },
+        )?;
         for (kind, slot) in floors {
             db.lock().close(kind, slot);
         }
@@ -128,9 +140,16 @@ impl DutyDb {
         }
         let open = self.lock().admit(duty, &set).map_err(DutyDbError::from)?;
         if !open.is_empty() {
-            let values = open.iter().filter_map(|validator| Some((validator, set.0.get(validator)?)));
-            let writes = values.map(|(v, value)| (Table::Duty, key_of(duty, v), Some(value.encode()))).collect();
-            self.journal.commit(Batch { writes }, Durability::Durable).await.map_err(DutyDbError::from)?;
+            let values = open
+                .iter()
+                .filter_map(|validator| Some((validator, set.0.get(validator)?)));
+            let writes = values
+                .map(|(v, value)| (Table::Duty, key_of(duty, v), Some(value.encode())))
+                .collect();
+            self.journal
+                .commit(Batch { writes }, Durability::Durable)
+                .await
+                .map_err(DutyDbError::from)?;
             self.lock().durable(duty, &open);
         }
         self.show(duty, &set);
@@ -148,13 +167,16 @@ impl DutyDb {
                 UnsignedData::Attestation(att) => {
                     let (slot, committee) = (att.data.slot, att.duty.committee_index);
                     let data = Arc::new(att.data);
-                    let exact = self.attestations.publish_if((slot, committee), Arc::clone(&data), |_, _| true);
+                    let exact = self
+                        .attestations
+                        .publish_if((slot, committee), Arc::clone(&data), |_, _| true);
                     // From Electra on validator clients ask for committee 0; the guard has compared the checkpoints.
-                    exact.and(self.attestations.publish_if((slot, CommitteeIndex(0)), data, |_, _| true))
+                    exact.and(
+                        self.attestations
+                            .publish_if((slot, CommitteeIndex(0)), data, |_, _| true),
+                    )
                 }
-                UnsignedData::Proposal(block) => {
-                    self.proposals.publish_if(duty.slot, Arc::clone(block), |_, _| true)
-                }
+                UnsignedData::Proposal(block) => self.proposals.publish_if(duty.slot, Arc::clone(block), |_, _| true),
                 // The guard admits no other kinds.
                 UnsignedData::Aggregate(_)
                 | UnsignedData::UnversionedAggregate(_)
@@ -185,8 +207,14 @@ impl DutyDb {
     async fn forget(&self, duty: Duty, gone: Vec<(Slot, PubKey)>) -> Result<(), StoreError> {
         self.lock().close(duty.kind, duty.slot);
         let floor = self.lock().floor(duty.kind).unwrap_or(duty.slot);
-        let mut writes = vec![(Table::DutyFloor, vec![duty.kind.number()], Some(floor.0.to_be_bytes().to_vec()))];
-        let keys = gone.into_iter().map(|(slot, validator)| key_of(Duty::new(slot, duty.kind), &validator));
+        let mut writes = vec![(
+            Table::DutyFloor,
+            vec![duty.kind.number()],
+            Some(floor.0.to_be_bytes().to_vec()),
+        )];
+        let keys = gone
+            .into_iter()
+            .map(|(slot, validator)| key_of(Duty::new(slot, duty.kind), &validator));
         writes.extend(keys.map(|key| (Table::Duty, key, None)));
         self.journal.commit(Batch { writes }, Durability::Buffered).await
     }
@@ -198,7 +226,14 @@ impl DutyDb {
         committee: CommitteeIndex,
     ) -> Result<Arc<AttestationData>, NoAnswer> {
         let duty = Duty::new(slot, DutyType::Attester);
-        until_deadline(&self.attestations, (slot, committee), duty, self.clock.as_ref(), &self.timing).await
+        until_deadline(
+            &self.attestations,
+            (slot, committee),
+            duty,
+            self.clock.as_ref(),
+            &self.timing,
+        )
+        .await
     }
 
     /// Waits for the block of a slot.
@@ -210,7 +245,10 @@ impl DutyDb {
     /// Stored values and waiting questions; for the leak check of simulations.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().len().saturating_add(self.attestations.len()).saturating_add(self.proposals.len())
+        self.lock()
+            .len()
+            .saturating_add(self.attestations.len())
+            .saturating_add(self.proposals.len())
     }
 
     /// Whether nothing is stored and nobody waits.
@@ -256,7 +294,10 @@ fn read_all(
     scan(&mut |key, value| match take(key, value) {
         Ok(()) => Flow::Continue,
         Err(reason) => {
-            broken = Some(StoreError::Corrupt { table: table.name(), reason });
+            broken = Some(StoreError::Corrupt {
+                table: table.name(),
+                reason,
+            });
             Flow::Stop
         }
     })?;

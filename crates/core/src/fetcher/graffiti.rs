@@ -45,26 +45,35 @@ pub struct Graffiti {
 impl Graffiti {
     /// `configured`: none (then `default`, cut to size, is used), one for all, or one per validator in lock order.
     /// `append` adds the client codes.
-    pub fn new(
-        configured: &[String],
-        default: &str,
-        append: bool,
-        cluster: &Cluster,
-    ) -> Result<Self, GraffitiError> {
+    pub fn new(configured: &[String], default: &str, append: bool, cluster: &Cluster) -> Result<Self, GraffitiError> {
         let most = if append { Root::LEN - CODES } else { Root::LEN };
         if let Some(text) = configured.iter().find(|text| text.len() > most) {
-            return Err(GraffitiError::Long { text: text.clone(), most });
+            return Err(GraffitiError::Long {
+                text: text.clone(),
+                most,
+            });
         }
         let validators = cluster.validators();
         let texts = match configured {
             [] => BTreeMap::new(),
             [all] => validators.iter().map(|v| (v.key, all.clone())).collect(),
-            each if each.len() == validators.len() => {
-                validators.iter().zip(each).map(|(v, text)| (v.key, text.clone())).collect()
+            each if each.len() == validators.len() => validators
+                .iter()
+                .zip(each)
+                .map(|(v, text)| (v.key, text.clone()))
+                .collect(),
+            _ => {
+                return Err(GraffitiError::Count {
+                    got: configured.len(),
+                    validators: validators.len(),
+                });
             }
-            _ => return Err(GraffitiError::Count { got: configured.len(), validators: validators.len() }),
         };
-        Ok(Self { texts, default: default.to_owned(), append })
+        Ok(Self {
+            texts,
+            default: default.to_owned(),
+            append,
+        })
     }
 
     /// Whether the beacon node's version matters.
@@ -109,7 +118,11 @@ mod tests {
     use crate::{cluster::Validator, ids::PeerIdx};
 
     fn cluster() -> Cluster {
-        let validator = |n| Validator { key: PubKey([n; 48]), shares: Vec::new(), fee_recipient: [0; 20] };
+        let validator = |n| Validator {
+            key: PubKey([n; 48]),
+            shares: Vec::new(),
+            fee_recipient: [0; 20],
+        };
         Cluster::new([0; 32], 4, 3, PeerIdx(0), vec![validator(1), validator(2)])
     }
 
@@ -140,9 +153,15 @@ mod tests {
     fn what_does_not_fit_is_refused_at_the_start() {
         let make = |list: &[String], append| Graffiti::new(list, "", append, &cluster()).map(|_| ());
         assert!(make(&["x".repeat(28)], true).is_ok());
-        assert!(matches!(make(&["x".repeat(29)], true), Err(GraffitiError::Long { most: 28, .. })));
+        assert!(matches!(
+            make(&["x".repeat(29)], true),
+            Err(GraffitiError::Long { most: 28, .. })
+        ));
         assert!(make(&["x".repeat(32)], false).is_ok());
-        assert!(matches!(make(&vec![String::new(); 3], true), Err(GraffitiError::Count { got: 3, validators: 2 })));
+        assert!(matches!(
+            make(&vec![String::new(); 3], true),
+            Err(GraffitiError::Count { got: 3, validators: 2 })
+        ));
     }
 
     #[test]

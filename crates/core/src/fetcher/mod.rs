@@ -72,8 +72,12 @@ impl Fault for FetchError {
         match self {
             Self::Beacon(BeaconError::Malformed { .. }) | Self::OtherSlot { .. } => ErrorKind::Temporary,
             Self::Beacon(error) => error.kind(),
-            Self::NoRandao { why: NoAnswer::Expired, .. } => ErrorKind::Expired,
-            Self::NoRandao { why: NoAnswer::Stopped, .. } => ErrorKind::Stopped,
+            Self::NoRandao {
+                why: NoAnswer::Expired, ..
+            } => ErrorKind::Expired,
+            Self::NoRandao {
+                why: NoAnswer::Stopped, ..
+            } => ErrorKind::Stopped,
             Self::NotRandao { .. } | Self::Definition(_) | Self::Unsupported(_) => ErrorKind::Permanent,
         }
     }
@@ -95,7 +99,11 @@ impl FetcherMetrics {
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let m = Self::default();
-        registry.register("core_fetcher_proposal_blinded", "Last block: 1 blinded, 2 local", m.blinded.clone());
+        registry.register(
+            "core_fetcher_proposal_blinded",
+            "Last block: 1 blinded, 2 local",
+            m.blinded.clone(),
+        );
         registry.register(
             "core_fetcher_proposal_local_mismatch_fee_recipient",
             "Last local block: 2 its fee recipient is not ours, 1 it is",
@@ -135,7 +143,11 @@ impl Fetcher {
     /// The component without subscribers.
     #[must_use]
     pub fn new(parts: FetcherParts) -> Self {
-        Self { fetched: Event::new(), parts, version: Mutex::default() }
+        Self {
+            fetched: Event::new(),
+            parts,
+            version: Mutex::default(),
+        }
     }
 
     /// Fetches and announces.
@@ -161,11 +173,17 @@ impl Fetcher {
 
     /// Attestation data per committee; from Electra on the data name no committee, so that one request serves all.
     async fn attester(&self, duty: Duty, set: &DutyDefinitionSet) -> Result<UnsignedDataSet, FetchError> {
-        let electra = self.parts.chain.fork_at(duty.slot).is_some_and(|fork| fork >= Fork::Electra);
+        let electra = self
+            .parts
+            .chain
+            .fork_at(duty.slot)
+            .is_some_and(|fork| fork >= Fork::Electra);
         let mut asked: BTreeMap<u64, AttestationData> = BTreeMap::new();
         let mut out = UnsignedDataSet::default();
         for (validator, definition) in &set.0 {
-            let DutyDefinition::Attester(definition) = definition else { return Err(FetchError::Definition(duty)) };
+            let DutyDefinition::Attester(definition) = definition else {
+                return Err(FetchError::Definition(duty));
+            };
             let committee = if electra { 0 } else { definition.committee_index.0 };
             let data = match asked.get(&committee) {
                 Some(data) => *data,
@@ -176,7 +194,8 @@ impl Fetcher {
                 }
             };
             let duty: AttesterDuty = *definition;
-            out.0.insert(*validator, UnsignedData::Attestation(AttestationDuty { data, duty }));
+            out.0
+                .insert(*validator, UnsignedData::Attestation(AttestationDuty { data, duty }));
         }
         Ok(out)
     }
@@ -184,7 +203,11 @@ impl Fetcher {
     async fn attestation_data(&self, slot: Slot, committee: u64) -> Result<AttestationData, FetchError> {
         let data = self.parts.beacon.attestation_data(slot, committee).await?;
         if data.slot != slot {
-            return Err(FetchError::OtherSlot { what: "attestation data", asked: slot, got: data.slot });
+            return Err(FetchError::OtherSlot {
+                what: "attestation data",
+                asked: slot,
+                got: data.slot,
+            });
         }
         Ok(data)
     }
@@ -196,7 +219,9 @@ impl Fetcher {
             let randao = Duty::new(duty.slot, DutyType::Randao);
             let reveal = self.parts.aggregated.aggregated(randao, validator).await;
             let reveal = reveal.map_err(|why| FetchError::NoRandao { validator, why })?;
-            let SignedData::Randao(reveal) = reveal.as_ref() else { return Err(FetchError::NotRandao { validator }) };
+            let SignedData::Randao(reveal) = reveal.as_ref() else {
+                return Err(FetchError::NotRandao { validator });
+            };
             let version = self.version().await;
             let ask = ProduceBlock {
                 slot: duty.slot,
@@ -206,7 +231,11 @@ impl Fetcher {
             };
             let block = self.parts.beacon.produce_block(ask).await?.proposal;
             if block.slot() != duty.slot {
-                return Err(FetchError::OtherSlot { what: "a block", asked: duty.slot, got: block.slot() });
+                return Err(FetchError::OtherSlot {
+                    what: "a block",
+                    asked: duty.slot,
+                    got: block.slot(),
+                });
             }
             self.look_at(duty, &validator, &block);
             out.0.insert(validator, UnsignedData::Proposal(Arc::new(block)));
@@ -218,7 +247,9 @@ impl Fetcher {
     fn look_at(&self, duty: Duty, validator: &PubKey, block: &trireme_eth2::VersionedProposal) {
         self.parts.metrics.blinded.set(if block.is_blinded() { 1 } else { 2 });
         let wanted = self.parts.cluster.validator(validator).map(|v| v.fee_recipient);
-        let (Some(wanted), Some(got), false) = (wanted, block.fee_recipient(), block.is_blinded()) else { return };
+        let (Some(wanted), Some(got), false) = (wanted, block.fee_recipient(), block.is_blinded()) else {
+            return;
+        };
         let same = got.0 == wanted;
         self.parts.metrics.fee_recipient.set(if same { 1 } else { 2 });
         if !same {

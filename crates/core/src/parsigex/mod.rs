@@ -34,7 +34,10 @@ use crate::{
 };
 
 /// One way, no answer. A message with a full block carries its blobs.
-pub const PARSIGEX: ProtocolId = ProtocolId { name: "/charon/parsigex/2.0.0", max_frame: 128 << 20 };
+pub const PARSIGEX: ProtocolId = ProtocolId {
+    name: "/charon/parsigex/2.0.0",
+    max_frame: 128 << 20,
+};
 
 /// Why a peer's message is refused as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +83,11 @@ impl ParSigExMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let seconds: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS_D.iter().copied()));
-        registry.register("core_parsigex_set_verification_seconds", "Time to verify a received set", seconds.clone());
+        registry.register(
+            "core_parsigex_set_verification_seconds",
+            "Time to verify a received set",
+            seconds.clone(),
+        );
         Self { seconds }
     }
 }
@@ -116,7 +123,10 @@ impl ParSigEx {
     /// The component without subscribers; [`ParSigEx::serve`] opens it.
     #[must_use]
     pub fn new(parts: ParSigExParts) -> Self {
-        Self { received: Event::new(), parts }
+        Self {
+            received: Event::new(),
+            parts,
+        }
     }
 
     /// Begins to take messages of peers; ends when the guard is dropped.
@@ -161,7 +171,10 @@ impl ParSigEx {
             return Err(ParSigExError::Gated(duty));
         }
         self.verify(from, duty, &set).await?;
-        self.received.emit(&self.parts.cx.cx(duty), Arc::new(set)).await.map_err(ParSigExError::Next)
+        self.received
+            .emit(&self.parts.cx.cx(duty), Arc::new(set))
+            .await
+            .map_err(ParSigExError::Next)
     }
 
     async fn verify(&self, from: PeerIdx, duty: Duty, set: &ParSignedDataSet) -> Result<(), ParSigExError> {
@@ -170,19 +183,46 @@ impl ParSigEx {
         for (validator, partial) in &set.0 {
             let (validator, share) = (*validator, partial.share);
             // Before any hashing: a stranger's validator costs us nothing.
-            if self.parts.cluster.validator(&validator).and_then(|v| v.share(share)).is_none() {
-                let why = Refusal::UnknownSigner { validator, share: Some(share) };
-                return Err(ParSigExError::Refused { duty, validator, share, why });
+            if self
+                .parts
+                .cluster
+                .validator(&validator)
+                .and_then(|v| v.share(share))
+                .is_none()
+            {
+                let why = Refusal::UnknownSigner {
+                    validator,
+                    share: Some(share),
+                };
+                return Err(ParSigExError::Refused {
+                    duty,
+                    validator,
+                    share,
+                    why,
+                });
             }
             let root = partial.data.signing_root(&self.parts.chain)?;
-            claims.push(Claim { signer: Signer::Share(validator, share), root, signature: partial.data.signature() });
+            claims.push(Claim {
+                signer: Signer::Share(validator, share),
+                root,
+                signature: partial.data.signature(),
+            });
         }
         let verdicts = self.parts.verifier.verify(from, lane(duty.kind), claims).await?;
         let took = self.parts.clock.now().since(began).as_secs_f64();
-        self.parts.metrics.seconds.get_or_create(&DutyLabel::from(duty.kind)).observe(took);
+        self.parts
+            .metrics
+            .seconds
+            .get_or_create(&DutyLabel::from(duty.kind))
+            .observe(took);
         for ((validator, partial), verdict) in set.0.iter().zip(verdicts) {
             let (validator, share) = (*validator, partial.share);
-            verdict.map_err(|why| ParSigExError::Refused { duty, validator, share, why })?;
+            verdict.map_err(|why| ParSigExError::Refused {
+                duty,
+                validator,
+                share,
+                why,
+            })?;
         }
         Ok(())
     }

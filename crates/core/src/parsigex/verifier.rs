@@ -60,7 +60,17 @@ impl Verifier {
         suspicion: Duration,
     ) -> Self {
         let (suspects, proposal, attestation, other) = Default::default();
-        Self { scheme, compute, entropy, clock, suspicion, suspects, proposal, attestation, other }
+        Self {
+            scheme,
+            compute,
+            entropy,
+            clock,
+            suspicion,
+            suspects,
+            proposal,
+            attestation,
+            other,
+        }
     }
 
     /// The verdicts of one message's claims, in order.
@@ -72,7 +82,10 @@ impl Verifier {
         };
         if verdicts.iter().any(Result::is_err) {
             let until = self.clock.now().after(self.suspicion);
-            self.suspects.lock().unwrap_or_else(PoisonError::into_inner).insert(from, until);
+            self.suspects
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(from, until);
         }
         Ok(verdicts)
     }
@@ -94,7 +107,11 @@ impl Verifier {
             Lane::Other => &self.other,
         };
         let (answer, mut verdicts) = oneshot::channel();
-        state.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { claims, answer });
+        state
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Waiting { claims, answer });
         loop {
             let _one_at_a_time = state.busy.lock().await;
             match verdicts.try_recv() {

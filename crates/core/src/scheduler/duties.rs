@@ -48,7 +48,10 @@ pub struct DutyTable {
 
 impl Default for DutyTable {
     fn default() -> Self {
-        Self { state: Mutex::default(), ended: watch::Sender::new(0) }
+        Self {
+            state: Mutex::default(),
+            ended: watch::Sender::new(0),
+        }
     }
 }
 
@@ -85,7 +88,10 @@ impl DutyTable {
     pub fn set(&self, duty: Duty, validator: PubKey, definition: DutyDefinition) {
         let mut state = self.lock();
         let Some(epoch) = state.resolving else { return };
-        let (_, set) = state.sets.entry(duty).or_insert_with(|| (epoch, DutyDefinitionSet::default()));
+        let (_, set) = state
+            .sets
+            .entry(duty)
+            .or_insert_with(|| (epoch, DutyDefinitionSet::default()));
         set.0.entry(validator).or_insert(definition);
     }
 
@@ -111,7 +117,11 @@ impl DutyTable {
                 }
                 if state.resolving != Some(epoch) {
                     let trimmed = state.resolved.first().is_some_and(|oldest| epoch < *oldest);
-                    return Err(if trimmed { NotResolved::Trimmed(epoch) } else { NotResolved::NotYet(epoch) });
+                    return Err(if trimmed {
+                        NotResolved::Trimmed(epoch)
+                    } else {
+                        NotResolved::NotYet(epoch)
+                    });
                 }
             }
             if ended.changed().await.is_err() {

@@ -33,11 +33,31 @@ impl SchedulerMetrics {
         let m = Self::default();
         registry.register("core_scheduler_current_slot", "Current slot", m.current_slot.clone());
         registry.register("core_scheduler_current_epoch", "Current epoch", m.current_epoch.clone());
-        registry.register("core_scheduler_duty", "Duties of validators begun, by type", m.duties.clone());
-        registry.register("core_scheduler_skipped_slots", "Times that slots were skipped", m.skipped_slots.clone());
-        registry.register("core_scheduler_validators_active", "Validators active at the last look", m.active.clone());
-        registry.register("core_scheduler_validator_balance_gwei", "Balance of a validator", m.balance.clone());
-        registry.register("core_scheduler_validator_status", "1 for a validator's present status", m.status.clone());
+        registry.register(
+            "core_scheduler_duty",
+            "Duties of validators begun, by type",
+            m.duties.clone(),
+        );
+        registry.register(
+            "core_scheduler_skipped_slots",
+            "Times that slots were skipped",
+            m.skipped_slots.clone(),
+        );
+        registry.register(
+            "core_scheduler_validators_active",
+            "Validators active at the last look",
+            m.active.clone(),
+        );
+        registry.register(
+            "core_scheduler_validator_balance_gwei",
+            "Balance of a validator",
+            m.balance.clone(),
+        );
+        registry.register(
+            "core_scheduler_validator_status",
+            "1 for a validator's present status",
+            m.status.clone(),
+        );
         m
     }
 
@@ -51,11 +71,23 @@ impl SchedulerMetrics {
                 continue;
             }
             let (pubkey_full, pubkey) = (key.to_string(), key.short());
-            let label = ValidatorLabel { pubkey_full: pubkey_full.clone(), pubkey: pubkey.clone() };
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 gwei are nine million ether")]
+            let label = ValidatorLabel {
+                pubkey_full: pubkey_full.clone(),
+                pubkey: pubkey.clone(),
+            };
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a gauge is a float; 2^53 gwei are nine million ether"
+            )]
             self.balance.get_or_create(&label).set(v.balance.0 as f64);
             let status = v.status.name().to_owned();
-            self.status.get_or_create(&ValidatorStatusLabel { pubkey_full, pubkey, status }).set(1);
+            self.status
+                .get_or_create(&ValidatorStatusLabel {
+                    pubkey_full,
+                    pubkey,
+                    status,
+                })
+                .set(1);
         }
     }
 }

@@ -111,7 +111,10 @@ impl Scheduler {
     where
         F: Fn(SlotTick) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     {
-        self.on_slot.lock().unwrap_or_else(PoisonError::into_inner).push((name, Arc::new(call)));
+        self.on_slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((name, Arc::new(call)));
     }
 
     /// Waits for the chain's start and for the beacon node to be synced, then follows the slots for ever. An essential
@@ -127,11 +130,17 @@ impl Scheduler {
         loop {
             let (tick, skipped) = ticker.next().await;
             if skipped > 0 {
-                tracing::warn!(slot = tick.slot.0, skipped, "slots were skipped; was the machine asleep or very busy?");
+                tracing::warn!(
+                    slot = tick.slot.0,
+                    skipped,
+                    "slots were skipped; was the machine asleep or very busy?"
+                );
                 self.parts.metrics.skipped_slots.inc();
             }
             let scheduler = Arc::clone(&self);
-            self.parts.life.task("scheduler.slot", async move { scheduler.slot(tick).await });
+            self.parts
+                .life
+                .task("scheduler.slot", async move { scheduler.slot(tick).await });
         }
     }
 
@@ -142,7 +151,10 @@ impl Scheduler {
             let wait = match self.parts.beacon.syncing().await {
                 Ok(status) if !status.is_syncing => return,
                 Ok(status) => {
-                    tracing::info!(distance = status.sync_distance, "waiting for the beacon node to be synced");
+                    tracing::info!(
+                        distance = status.sync_distance,
+                        "waiting for the beacon node to be synced"
+                    );
                     syncing = syncing.saturating_add(1);
                     backoff::DEFAULT.wait(syncing.saturating_sub(1), noise)
                 }
@@ -158,9 +170,13 @@ impl Scheduler {
 
     /// All work of one slot.
     async fn slot(self: Arc<Self>, tick: SlotTick) {
-        let SchedulerParts { metrics, life, timing, .. } = &self.parts;
+        let SchedulerParts {
+            metrics, life, timing, ..
+        } = &self.parts;
         metrics.current_slot.set(i64::try_from(tick.slot.0).unwrap_or(i64::MAX));
-        metrics.current_epoch.set(i64::try_from(tick.epoch.0).unwrap_or(i64::MAX));
+        metrics
+            .current_epoch
+            .set(i64::try_from(tick.epoch.0).unwrap_or(i64::MAX));
         for (name, call) in self.on_slot.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             life.task(name, call(tick));
         }
@@ -179,8 +195,16 @@ impl Scheduler {
     }
 
     async fn announce(&self, duty: Duty, set: DutyDefinitionSet) {
-        let SchedulerParts { clock, timing, metrics, cx, .. } = &self.parts;
-        clock.sleep_until(timing.start(duty.slot).after(start_offset(duty.kind, timing))).await;
+        let SchedulerParts {
+            clock,
+            timing,
+            metrics,
+            cx,
+            ..
+        } = &self.parts;
+        clock
+            .sleep_until(timing.start(duty.slot).after(start_offset(duty.kind, timing)))
+            .await;
         let n = u64::try_from(set.0.len()).unwrap_or(u64::MAX);
         metrics.duties.get_or_create(&DutyLabel::from(duty.kind)).inc_by(n);
         if let Err(error) = self.on_duty.emit(&cx.cx(duty), Arc::new(set)).await {
@@ -204,7 +228,13 @@ impl Scheduler {
     }
 
     async fn try_resolve(&self, epoch: Epoch, from: Slot) -> Result<(), BeaconError> {
-        let SchedulerParts { beacon, validators, metrics, cluster, .. } = &self.parts;
+        let SchedulerParts {
+            beacon,
+            validators,
+            metrics,
+            cluster,
+            ..
+        } = &self.parts;
         let set = validators.get().await?;
         let ours: BTreeMap<_, _> = set.active(epoch).collect();
         metrics.validators(cluster, &set, ours.len());
@@ -223,9 +253,12 @@ impl Scheduler {
                 if duty.slot < from {
                     continue;
                 }
-                let Some(key) = own_key(&ours, duty.validator_index, duty.pubkey.0) else { continue };
+                let Some(key) = own_key(&ours, duty.validator_index, duty.pubkey.0) else {
+                    continue;
+                };
                 for kind in [DutyType::Attester, DutyType::Aggregator] {
-                    self.table.set(Duty::new(duty.slot, kind), key, DutyDefinition::Attester(duty.clone()));
+                    self.table
+                        .set(Duty::new(duty.slot, kind), key, DutyDefinition::Attester(duty.clone()));
                 }
             }
             if let Some((index, key)) = missing.first_key_value() {
@@ -234,9 +267,19 @@ impl Scheduler {
             }
         });
         let proposers = proposers.map(|answer| {
-            for duty in answer.duties.into_iter().filter(|d| d.slot >= from && ours.contains_key(&d.validator_index)) {
-                let Some(key) = own_key(&ours, duty.validator_index, duty.pubkey.0) else { continue };
-                self.table.set(Duty::new(duty.slot, DutyType::Proposer), key, DutyDefinition::Proposer(duty));
+            for duty in answer
+                .duties
+                .into_iter()
+                .filter(|d| d.slot >= from && ours.contains_key(&d.validator_index))
+            {
+                let Some(key) = own_key(&ours, duty.validator_index, duty.pubkey.0) else {
+                    continue;
+                };
+                self.table.set(
+                    Duty::new(duty.slot, DutyType::Proposer),
+                    key,
+                    DutyDefinition::Proposer(duty),
+                );
             }
         });
         attesters.and(proposers)
@@ -249,11 +292,7 @@ impl Scheduler {
 }
 
 /// The key of one of our validators. A beacon node that names another key for the index is not to be believed.
-fn own_key(
-    ours: &BTreeMap<ValidatorIndex, PubKey>,
-    index: ValidatorIndex,
-    named: [u8; 48],
-) -> Option<PubKey> {
+fn own_key(ours: &BTreeMap<ValidatorIndex, PubKey>, index: ValidatorIndex, named: [u8; 48]) -> Option<PubKey> {
     match ours.get(&index) {
         Some(key) if key.0 == named => Some(*key),
         Some(key) => {
@@ -262,14 +301,20 @@ fn own_key(
             None
         }
         None => {
-            tracing::warn!(index = index.0, "beacon node sent a duty of a validator that it was not asked for");
+            tracing::warn!(
+                index = index.0,
+                "beacon node sent a duty of a validator that it was not asked for"
+            );
             None
         }
     }
 }
 
 /// Makes a slot subscriber of a method.
-pub fn each_slot<C, F, Fut>(target: &Arc<C>, method: F) -> impl Fn(SlotTick) -> BoxFuture<'static, ()> + Send + Sync + use<C, F, Fut>
+pub fn each_slot<C, F, Fut>(
+    target: &Arc<C>,
+    method: F,
+) -> impl Fn(SlotTick) -> BoxFuture<'static, ()> + Send + Sync + use<C, F, Fut>
 where
     C: Send + Sync + 'static,
     F: Fn(Arc<C>, SlotTick) -> Fut + Send + Sync + 'static,

@@ -35,7 +35,11 @@ impl SlotTicker {
     /// Begins with the current slot, or with slot 0 before genesis.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, timing: SlotTiming) -> Self {
-        Self { clock, timing, last: None }
+        Self {
+            clock,
+            timing,
+            last: None,
+        }
     }
 
     /// Waits for the next slot; also says how many were skipped before it. Drop-safe.
@@ -86,8 +90,11 @@ mod tests {
     use super::*;
     use crate::{clock::PausedClock, time::UnixTime};
 
-    const TIMING: SlotTiming =
-        SlotTiming { genesis: UnixTime(0), slot_duration: Duration::from_secs(12), slots_per_epoch: 4 };
+    const TIMING: SlotTiming = SlotTiming {
+        genesis: UnixTime(0),
+        slot_duration: Duration::from_secs(12),
+        slots_per_epoch: 4,
+    };
 
     /// A clock that tests set by hand; sleeping jumps to the goal.
     #[derive(Default)]
@@ -114,9 +121,22 @@ mod tests {
         let mut seen = Vec::new();
         for _ in 0..3 {
             let (tick, skipped) = ticker.next().await;
-            seen.push((clock.now().secs(), tick.slot.0, tick.first_in_epoch, tick.last_in_epoch, skipped));
+            seen.push((
+                clock.now().secs(),
+                tick.slot.0,
+                tick.first_in_epoch,
+                tick.last_in_epoch,
+                skipped,
+            ));
         }
-        assert_eq!(seen, [(30, 2, false, false, 0), (36, 3, false, true, 0), (48, 4, true, false, 0)]);
+        assert_eq!(
+            seen,
+            [
+                (30, 2, false, false, 0),
+                (36, 3, false, true, 0),
+                (48, 4, true, false, 0)
+            ]
+        );
     }
 
     #[tokio::test]

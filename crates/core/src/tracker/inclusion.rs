@@ -62,12 +62,22 @@ impl Inclusion {
         records: mpsc::Sender<Record>,
         metrics: TrackerMetrics,
     ) -> Self {
-        Self { chain, clock, timing, records, metrics, submitted: Mutex::default() }
+        Self {
+            chain,
+            clock,
+            timing,
+            records,
+            metrics,
+            submitted: Mutex::default(),
+        }
     }
 
     /// A block of `slot` was, or was to be, submitted.
     pub fn submitted(&self, slot: Slot, subjects: Vec<Subject>) {
-        self.submitted.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, subjects);
+        self.submitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(slot, subjects);
     }
 
     /// Looks for submitted blocks, once per slot, for ever.
@@ -77,9 +87,15 @@ impl Inclusion {
             let (tick, _) = ticker.next().await;
             let due: Vec<_> = {
                 let submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
-                submitted.range(..=Slot(tick.slot.0.saturating_sub(LAG))).map(|(slot, s)| (*slot, s.clone())).collect()
+                submitted
+                    .range(..=Slot(tick.slot.0.saturating_sub(LAG)))
+                    .map(|(slot, s)| (*slot, s.clone()))
+                    .collect()
             };
-            for (slot, subjects) in due.into_iter().filter(|(slot, _)| slot.0.saturating_add(LAG) <= tick.slot.0) {
+            for (slot, subjects) in due
+                .into_iter()
+                .filter(|(slot, _)| slot.0.saturating_add(LAG) <= tick.slot.0)
+            {
                 self.look(slot, subjects, tick.slot).await;
             }
         }
@@ -94,11 +110,22 @@ impl Inclusion {
                 self.metrics.missed(duty.kind);
                 tracing::warn!(%duty, "our block is not on the chain; it was late, or the beacon node has network trouble");
             }
-            Err(error) if given_up => tracing::warn!(%duty, %error, "it stays unknown whether our block is on the chain"),
+            Err(error) if given_up => {
+                tracing::warn!(%duty, %error, "it stays unknown whether our block is on the chain")
+            }
             Err(_) => return,
         }
-        self.submitted.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot);
-        let record = Record { duty, step: StepName::InclusionCheck, at: self.clock.now(), subjects, outcome: Ok(()) };
+        self.submitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&slot);
+        let record = Record {
+            duty,
+            step: StepName::InclusionCheck,
+            at: self.clock.now(),
+            subjects,
+            outcome: Ok(()),
+        };
         // A full queue means that the tracker has lost count anyway.
         let _ = self.records.try_send(record);
     }

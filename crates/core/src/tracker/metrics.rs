@@ -47,19 +47,67 @@ impl TrackerMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let m = Self::default();
         let r = registry;
-        r.register("core_tracker_participation", "1 if the peer took part in the last duty", m.participation.clone());
-        r.register("core_tracker_participation", "Partial signatures received (old name)", m.participation_legacy.clone());
-        r.register("core_tracker_participation_success", "Partial signatures received", m.participation_success.clone());
-        r.register("core_tracker_participation_missed", "Partial signatures missed", m.participation_missed.clone());
-        r.register("core_tracker_participation_expected", "Partial signatures expected", m.participation_expected.clone());
+        r.register(
+            "core_tracker_participation",
+            "1 if the peer took part in the last duty",
+            m.participation.clone(),
+        );
+        r.register(
+            "core_tracker_participation",
+            "Partial signatures received (old name)",
+            m.participation_legacy.clone(),
+        );
+        r.register(
+            "core_tracker_participation_success",
+            "Partial signatures received",
+            m.participation_success.clone(),
+        );
+        r.register(
+            "core_tracker_participation_missed",
+            "Partial signatures missed",
+            m.participation_missed.clone(),
+        );
+        r.register(
+            "core_tracker_participation_expected",
+            "Partial signatures expected",
+            m.participation_expected.clone(),
+        );
         r.register("core_tracker_failed_duties", "Duties that failed", m.failed.clone());
-        r.register("core_tracker_failed_duty_reasons", "Duties that failed, by reason", m.reasons.clone());
-        r.register("core_tracker_success_duties", "Duties that succeeded", m.success.clone());
-        r.register("core_tracker_expect_duties", "Duties that failed or succeeded", m.expect.clone());
-        r.register("core_tracker_unexpected_events", "Partial signatures that nobody expected", m.unexpected.clone());
-        r.register("core_tracker_inconsistent_parsigs", "Duties signed over different data", m.inconsistent.clone());
-        r.register("core_tracker_parsig_cohort_rank", "Groups of equal heads, 0 is the largest", m.cohort_rank.clone());
-        r.register("core_tracker_inclusion_missed", "Duties sent but not seen on chain", m.missed.clone());
+        r.register(
+            "core_tracker_failed_duty_reasons",
+            "Duties that failed, by reason",
+            m.reasons.clone(),
+        );
+        r.register(
+            "core_tracker_success_duties",
+            "Duties that succeeded",
+            m.success.clone(),
+        );
+        r.register(
+            "core_tracker_expect_duties",
+            "Duties that failed or succeeded",
+            m.expect.clone(),
+        );
+        r.register(
+            "core_tracker_unexpected_events",
+            "Partial signatures that nobody expected",
+            m.unexpected.clone(),
+        );
+        r.register(
+            "core_tracker_inconsistent_parsigs",
+            "Duties signed over different data",
+            m.inconsistent.clone(),
+        );
+        r.register(
+            "core_tracker_parsig_cohort_rank",
+            "Groups of equal heads, 0 is the largest",
+            m.cohort_rank.clone(),
+        );
+        r.register(
+            "core_tracker_inclusion_missed",
+            "Duties sent but not seen on chain",
+            m.missed.clone(),
+        );
         m
     }
 
@@ -71,7 +119,10 @@ impl TrackerMetrics {
                 let _ = family.get_or_create(&label);
             }
             for peer in peers {
-                let label = DutyPeerLabel { duty: kind.name(), peer: peer.clone() };
+                let label = DutyPeerLabel {
+                    duty: kind.name(),
+                    peer: peer.clone(),
+                };
                 let families = [
                     &self.participation_legacy,
                     &self.participation_success,
@@ -93,7 +144,12 @@ impl TrackerMetrics {
     pub(super) fn failure(&self, kind: DutyType, reason: Reason) {
         self.failed.get_or_create(&kind.into()).inc();
         self.expect.get_or_create(&kind.into()).inc();
-        self.reasons.get_or_create(&DutyReasonLabel { duty: kind.name(), reason: reason.code() }).inc();
+        self.reasons
+            .get_or_create(&DutyReasonLabel {
+                duty: kind.name(),
+                reason: reason.code(),
+            })
+            .inc();
     }
 
     pub(super) fn inconsistent(&self, kind: DutyType) {
@@ -107,20 +163,31 @@ impl TrackerMetrics {
     pub(super) fn cohorts(&self, kind: DutyType, groups: &[BTreeSet<ShareIdx>]) {
         for (rank, shares) in groups.iter().enumerate() {
             for peer in shares.iter().filter_map(|s| s.peer()) {
-                let label = RankLabel { duty: kind.name(), peer_idx: peer.to_string(), rank: rank.to_string() };
+                let label = RankLabel {
+                    duty: kind.name(),
+                    peer_idx: peer.to_string(),
+                    rank: rank.to_string(),
+                };
                 self.cohort_rank.get_or_create(&label).inc();
             }
         }
     }
 
     pub(super) fn participated(&self, kind: DutyType, peer: &str, counted: u64, expected: u64, unexpected: u64) {
-        let label = DutyPeerLabel { duty: kind.name(), peer: peer.to_owned() };
+        let label = DutyPeerLabel {
+            duty: kind.name(),
+            peer: peer.to_owned(),
+        };
         self.participation_legacy.get_or_create(&label).inc_by(counted);
         self.participation_success.get_or_create(&label).inc_by(counted);
         self.participation_expected.get_or_create(&label).inc_by(expected);
-        self.participation_missed.get_or_create(&label).inc_by(expected.saturating_sub(counted));
+        self.participation_missed
+            .get_or_create(&label)
+            .inc_by(expected.saturating_sub(counted));
         if unexpected > 0 {
-            self.unexpected.get_or_create(&PeerLabel { peer: peer.to_owned() }).inc_by(unexpected);
+            self.unexpected
+                .get_or_create(&PeerLabel { peer: peer.to_owned() })
+                .inc_by(unexpected);
         }
         if counted > 0 || unexpected == 0 {
             self.participation.get_or_create(&label).set(i64::from(counted > 0));

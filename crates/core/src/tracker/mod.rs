@@ -69,7 +69,10 @@ impl Tracker {
         metrics: TrackerMetrics,
     ) -> Self {
         let current = timing.slot_at(clock.now()).unwrap_or(Slot(0));
-        let settle = Duration::from_secs(10).as_nanos().checked_div(timing.slot_duration.as_nanos()).unwrap_or_default();
+        let settle = Duration::from_secs(10)
+            .as_nanos()
+            .checked_div(timing.slot_duration.as_nanos())
+            .unwrap_or_default();
         let settle = u64::try_from(settle).unwrap_or(u64::MAX).saturating_add(1).max(2);
         metrics.prepare(&peers);
         Self {
@@ -92,7 +95,13 @@ impl Tracker {
     /// Follows the duties until nobody sends records any more.
     pub async fn run(mut self) {
         loop {
-            let next = self.to_judge.first().into_iter().chain(self.to_forget.first()).map(|(at, _)| *at).min();
+            let next = self
+                .to_judge
+                .first()
+                .into_iter()
+                .chain(self.to_forget.first())
+                .map(|(at, _)| *at)
+                .min();
             let clock = Arc::clone(&self.clock);
             let due = async {
                 match next {
@@ -111,9 +120,13 @@ impl Tracker {
     }
 
     fn take(&mut self, record: Record) {
-        let Some(station) = Station::of(record.step) else { return };
+        let Some(station) = Station::of(record.step) else {
+            return;
+        };
         let duty = record.duty;
-        let Some(end) = deadline(duty, &self.timing) else { return };
+        let Some(end) = deadline(duty, &self.timing) else {
+            return;
+        };
         // A beacon node that fails for us may have succeeded for a peer, so a failed broadcast is looked for as well.
         if station == Station::Bcast && duty.kind == DutyType::Proposer {
             self.inclusion.submitted(duty.slot, record.subjects.clone());
@@ -130,7 +143,11 @@ impl Tracker {
             return;
         }
         self.to_judge.insert((judged, duty));
-        let seen = Seen { station, subjects: record.subjects, outcome: record.outcome };
+        let seen = Seen {
+            station,
+            subjects: record.subjects,
+            outcome: record.outcome,
+        };
         self.reports.entry(duty).or_default().push(seen);
     }
 
@@ -171,7 +188,10 @@ impl Tracker {
     /// Until a selection has ever worked, none at all means that the validator client does not know distributed
     /// validators' selection endpoints: said once, and no failure.
     fn is_missing_support(&mut self, kind: DutyType, reason: Reason) -> bool {
-        let zero = matches!(reason, Reason::ZeroAggregatorPrepares | Reason::SyncContributionZeroPrepares);
+        let zero = matches!(
+            reason,
+            Reason::ZeroAggregatorPrepares | Reason::SyncContributionZeroPrepares
+        );
         if !zero || self.succeeded.contains(&kind) {
             return false;
         }
@@ -184,7 +204,9 @@ impl Tracker {
     fn judge_consistency(&self, duty: Duty) {
         let seen = self.reports.get(&duty).map_or(&[][..], Vec::as_slice);
         let differing: Vec<_> = roots(seen).into_iter().filter(|(_, roots)| roots.len() > 1).collect();
-        let Some((validator, roots)) = differing.first() else { return };
+        let Some((validator, roots)) = differing.first() else {
+            return;
+        };
         self.metrics.inconsistent(duty.kind);
         if duty.kind == DutyType::SyncContribution {
             tracing::debug!(%duty, validator = %validator.short(), distinct_roots = roots.len(), "Inconsistent partial signed data");
@@ -203,10 +225,13 @@ impl Tracker {
         }
         let mut absent = Vec::new();
         for (i, peer) in self.peers.iter().enumerate() {
-            let Some(share) = u8::try_from(i).ok().map(|i| crate::ids::PeerIdx(i).share()) else { break };
+            let Some(share) = u8::try_from(i).ok().map(|i| crate::ids::PeerIdx(i).share()) else {
+                break;
+            };
             let counted = counts.counted.get(&share).copied().unwrap_or_default();
             let unexpected = counts.unexpected.get(&share).copied().unwrap_or_default();
-            self.metrics.participated(duty.kind, peer, counted, counts.expected, unexpected);
+            self.metrics
+                .participated(duty.kind, peer, counted, counts.expected, unexpected);
             if counted == 0 && unexpected > 0 {
                 tracing::warn!(%duty, peer, n = unexpected, "Unexpected event found");
             } else if counted == 0 {

@@ -28,7 +28,10 @@ pub fn count(duty: Duty, all: &Reports) -> Participation {
     let validators: BTreeSet<PubKey> = seen.iter().flat_map(|s| &s.subjects).map(|s| s.validator).collect();
     let scheduled = scheduled(duty, all);
     let mut pairs = BTreeSet::new();
-    let mut out = Participation { expected: u64::try_from(validators.len()).unwrap_or(u64::MAX), ..Default::default() };
+    let mut out = Participation {
+        expected: u64::try_from(validators.len()).unwrap_or(u64::MAX),
+        ..Default::default()
+    };
     for subject in seen.iter().filter(|s| is_partial(s)).flat_map(|s| &s.subjects) {
         let Some((share, _)) = subject.partial else { continue };
         if !pairs.insert((subject.validator, share)) {
@@ -61,7 +64,13 @@ fn scheduled(duty: Duty, all: &Reports) -> Option<BTreeSet<PubKey>> {
         | DutyType::InfoSync) => kind,
     };
     let seen = all.get(&Duty::new(duty.slot, by)).map_or(&[][..], Vec::as_slice);
-    Some(seen.iter().filter(|s| s.station == Station::Fetcher).flat_map(|s| &s.subjects).map(|s| s.validator).collect())
+    Some(
+        seen.iter()
+            .filter(|s| s.station == Station::Fetcher)
+            .flat_map(|s| &s.subjects)
+            .map(|s| s.validator)
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -73,14 +82,24 @@ mod tests {
 
     fn seen(station: Station, validator: u8, share: Option<u8>) -> Seen {
         let partial = share.map(|s| (ShareIdx(s), Root([0; 32])));
-        Seen { station, subjects: vec![Subject { validator: PubKey([validator; 48]), partial }], outcome: Ok(()) }
+        Seen {
+            station,
+            subjects: vec![Subject {
+                validator: PubKey([validator; 48]),
+                partial,
+            }],
+            outcome: Ok(()),
+        }
     }
 
     #[test]
     fn each_share_counts_once_per_validator_and_only_where_it_was_expected() {
         let duty = Duty::new(Slot(3), DutyType::Randao);
         let all = Reports::from([
-            (Duty::new(Slot(3), DutyType::Proposer), vec![seen(Station::Fetcher, 1, None)]),
+            (
+                Duty::new(Slot(3), DutyType::Proposer),
+                vec![seen(Station::Fetcher, 1, None)],
+            ),
             (
                 duty,
                 vec![

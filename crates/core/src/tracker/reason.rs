@@ -171,7 +171,11 @@ pub enum Verdict {
 /// The station that a successful duty of this type reaches.
 #[must_use]
 pub const fn last_station(kind: DutyType) -> Station {
-    if matches!(kind, DutyType::Proposer) { Station::ChainInclusion } else { Station::Bcast }
+    if matches!(kind, DutyType::Proposer) {
+        Station::ChainInclusion
+    } else {
+        Station::Bcast
+    }
 }
 
 /// How `duty` ended, by core.md 14.3.
@@ -179,7 +183,12 @@ pub const fn last_station(kind: DutyType) -> Station {
 pub fn judge(duty: Duty, all: &Reports) -> Verdict {
     let failed = |station, reason, error| Verdict::Failed { station, reason, error };
     let seen = all.get(&duty).map_or(&[][..], Vec::as_slice);
-    let Some(last) = seen.iter().enumerate().max_by_key(|(i, s)| (s.station, *i)).map(|(_, s)| s) else {
+    let Some(last) = seen
+        .iter()
+        .enumerate()
+        .max_by_key(|(i, s)| (s.station, *i))
+        .map(|(_, s)| s)
+    else {
         return failed(None, Reason::Unknown, None);
     };
     let error = last.outcome.as_ref().err().cloned();
@@ -232,7 +241,11 @@ pub fn roots(seen: &[Seen]) -> BTreeMap<PubKey, BTreeSet<Root>> {
 
 /// Core.md 14.4: a fetch mostly fails because another duty of the slot did.
 fn fetcher_reason(duty: Duty, error: Option<&StepError>, all: &Reports) -> Reason {
-    let plain = if error.is_some_and(|e| e.beacon) { Reason::FetchBnError } else { Reason::BugFetchError };
+    let plain = if error.is_some_and(|e| e.beacon) {
+        Reason::FetchBnError
+    } else {
+        Reason::BugFetchError
+    };
     // Reasons for: no partials of peers, too few, none at all, otherwise.
     let (needs, [external, few, zero, other]) = match duty.kind {
         DutyType::Proposer => (
@@ -274,16 +287,28 @@ fn fetcher_reason(duty: Duty, error: Option<&StepError>, all: &Reports) -> Reaso
         | DutyType::InfoSync => return plain,
     };
     match judge(Duty::new(duty.slot, needs), all) {
-        Verdict::Failed { station: Some(Station::ParSigEx), .. } => external,
-        Verdict::Failed { station: Some(Station::ParSigDbExternal), .. } => few,
+        Verdict::Failed {
+            station: Some(Station::ParSigEx),
+            ..
+        } => external,
+        Verdict::Failed {
+            station: Some(Station::ParSigDbExternal),
+            ..
+        } => few,
         Verdict::Failed { station: None, .. } => zero,
         Verdict::Failed { .. } => other,
         Verdict::Success | Verdict::NothingToDo => {
             let (also, until, reason) = match duty.kind {
-                DutyType::Aggregator => (DutyType::Attester, Station::DutyDb, Reason::MissingAggregatorAttestation),
-                DutyType::SyncContribution => {
-                    (DutyType::SyncMessage, Station::AggSigDb, Reason::SyncContributionNoSyncMsg)
-                }
+                DutyType::Aggregator => (
+                    DutyType::Attester,
+                    Station::DutyDb,
+                    Reason::MissingAggregatorAttestation,
+                ),
+                DutyType::SyncContribution => (
+                    DutyType::SyncMessage,
+                    Station::AggSigDb,
+                    Reason::SyncContributionNoSyncMsg,
+                ),
                 DutyType::Proposer
                 | DutyType::Attester
                 | DutyType::Signature
@@ -320,20 +345,36 @@ mod tests {
     }
 
     fn error(beacon: bool) -> StepError {
-        StepError { kind: ErrorKind::Temporary, step: None, beacon, source: Arc::new(std::fmt::Error) }
+        StepError {
+            kind: ErrorKind::Temporary,
+            step: None,
+            beacon,
+            source: Arc::new(std::fmt::Error),
+        }
     }
 
     fn ok(station: Station) -> Seen {
-        Seen { station, subjects: vec![Subject::of(V)], outcome: Ok(()) }
+        Seen {
+            station,
+            subjects: vec![Subject::of(V)],
+            outcome: Ok(()),
+        }
     }
 
     fn bad(station: Station) -> Seen {
-        Seen { outcome: Err(error(false)), ..ok(station) }
+        Seen {
+            outcome: Err(error(false)),
+            ..ok(station)
+        }
     }
 
     fn partial(station: Station, share: u8, root: u8) -> Seen {
         let partial = Some((ShareIdx(share), Root([root; 32])));
-        Seen { station, subjects: vec![Subject { validator: V, partial }], outcome: Ok(()) }
+        Seen {
+            station,
+            subjects: vec![Subject { validator: V, partial }],
+            outcome: Ok(()),
+        }
     }
 
     fn reason(kind: DutyType, all: &[(DutyType, Vec<Seen>)]) -> &'static str {
@@ -351,14 +392,29 @@ mod tests {
         let attester = |seen: &[Seen]| reason(DutyType::Attester, &[(DutyType::Attester, seen.to_vec())]);
         let cases = [
             (vec![bad(S::Fetcher)], "bug_fetch_error"),
-            (vec![Seen { outcome: Err(error(true)), ..ok(S::Fetcher) }], "fetch_bn_error"),
+            (
+                vec![Seen {
+                    outcome: Err(error(true)),
+                    ..ok(S::Fetcher)
+                }],
+                "fetch_bn_error",
+            ),
             (vec![ok(S::Fetcher), bad(S::Consensus)], "no_consensus"),
-            (vec![ok(S::Fetcher), ok(S::Consensus), bad(S::DutyDb)], "bug_duty_db_error"),
+            (
+                vec![ok(S::Fetcher), ok(S::Consensus), bad(S::DutyDb)],
+                "bug_duty_db_error",
+            ),
             (vec![ok(S::DutyDb), ok(S::Fetcher)], "no_local_vc_signature"),
             (vec![ok(S::ParSigDbLocal)], "bug_par_sig_db_internal"),
             (vec![ok(S::ParSigDbLocal), ok(S::ParSigEx)], "no_peer_signatures"),
-            (vec![partial(S::ParSigDbLocal, 1, 7), partial(S::ParSigDbExternal, 2, 7)], "insufficient_peer_signatures"),
-            (vec![partial(S::ParSigDbLocal, 1, 7), partial(S::ParSigDbExternal, 2, 8)], "bug_par_sig_db_inconsistent"),
+            (
+                vec![partial(S::ParSigDbLocal, 1, 7), partial(S::ParSigDbExternal, 2, 7)],
+                "insufficient_peer_signatures",
+            ),
+            (
+                vec![partial(S::ParSigDbLocal, 1, 7), partial(S::ParSigDbExternal, 2, 8)],
+                "bug_par_sig_db_inconsistent",
+            ),
             (vec![bad(S::ParSigDbExternal)], "bug_par_sig_db_external"),
             (vec![bad(S::SigAgg)], "bug_sig_agg"),
             (vec![bad(S::AggSigDb)], "bug_aggregation_error"),
@@ -375,11 +431,20 @@ mod tests {
     fn a_block_fails_because_its_randao_did() {
         use Station as S;
         let with = |randao: Vec<Seen>| {
-            reason(DutyType::Proposer, &[(DutyType::Proposer, vec![bad(S::Fetcher)]), (DutyType::Randao, randao)])
+            reason(
+                DutyType::Proposer,
+                &[(DutyType::Proposer, vec![bad(S::Fetcher)]), (DutyType::Randao, randao)],
+            )
         };
         assert_eq!(with(vec![]), "proposer_zero_randaos");
-        assert_eq!(with(vec![ok(S::ParSigDbLocal), ok(S::ParSigEx)]), "proposer_no_external_randaos");
-        assert_eq!(with(vec![partial(S::ParSigDbExternal, 2, 7)]), "proposer_insufficient_randaos");
+        assert_eq!(
+            with(vec![ok(S::ParSigDbLocal), ok(S::ParSigEx)]),
+            "proposer_no_external_randaos"
+        );
+        assert_eq!(
+            with(vec![partial(S::ParSigDbExternal, 2, 7)]),
+            "proposer_insufficient_randaos"
+        );
         assert_eq!(with(vec![bad(S::SigAgg)]), "failed_proposer_randao");
         assert_eq!(with(vec![ok(S::Bcast)]), "bug_fetch_error");
     }
@@ -389,18 +454,30 @@ mod tests {
         let with = |seen| reason(DutyType::Proposer, &[(DutyType::Proposer, seen)]);
         assert_eq!(with(vec![ok(Station::Bcast)]), "unknown");
         assert_eq!(with(vec![ok(Station::Bcast), ok(Station::ChainInclusion)]), "success");
-        assert_eq!(with(vec![ok(Station::Bcast), bad(Station::ChainInclusion)]), "not_included_onchain");
+        assert_eq!(
+            with(vec![ok(Station::Bcast), bad(Station::ChainInclusion)]),
+            "not_included_onchain"
+        );
     }
 
     #[test]
     fn nobody_selected_is_no_failure() {
         let seen = vec![ok(Station::Fetcher)];
-        assert_eq!(reason(DutyType::Aggregator, &[(DutyType::Aggregator, seen)]), "nothing to do");
+        assert_eq!(
+            reason(DutyType::Aggregator, &[(DutyType::Aggregator, seen)]),
+            "nothing to do"
+        );
     }
 
     #[test]
     fn different_heads_of_sync_messages_are_a_known_limitation() {
-        let seen = vec![partial(Station::ParSigDbExternal, 1, 7), partial(Station::ParSigDbExternal, 2, 8)];
-        assert_eq!(reason(DutyType::SyncMessage, &[(DutyType::SyncMessage, seen)]), "par_sig_db_inconsistent_sync");
+        let seen = vec![
+            partial(Station::ParSigDbExternal, 1, 7),
+            partial(Station::ParSigDbExternal, 2, 8),
+        ];
+        assert_eq!(
+            reason(DutyType::SyncMessage, &[(DutyType::SyncMessage, seen)]),
+            "par_sig_db_inconsistent_sync"
+        );
     }
 }

@@ -72,7 +72,13 @@ mod vectors {
             let file: File = e.parse();
             for case in file.cases {
                 let admitted = admit(Slot(case.slot), case.r#type, Slot(case.now_slot), case.slots_per_epoch);
-                assert_eq!(admitted.is_some(), case.allowed, "slot {}, type {}", case.slot, case.r#type);
+                assert_eq!(
+                    admitted.is_some(),
+                    case.allowed,
+                    "slot {}, type {}",
+                    case.slot,
+                    case.r#type
+                );
             }
         });
     }
@@ -101,7 +107,10 @@ mod vectors {
     fn scheduler_duties() {
         trireme_vectors::each("core", "scheduler-duties", |e| {
             let expected: Vec<Announced> = e.parse();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build();
             let got = runtime.unwrap().block_on(scheduled(
                 &expected,
                 e.field("duty_factor"),
@@ -131,12 +140,18 @@ const SPE: u64 = 16;
 fn given(expected: &[Announced], validators: &BTreeMap<ValidatorIndex, PubKey>, factor: u64) -> Given {
     let shown = |kind: &str| {
         let of_kind = expected.iter().filter(|a| a.duty.ends_with(kind));
-        of_kind.flat_map(|a| a.definitions.values().cloned()).collect::<Vec<_>>()
+        of_kind
+            .flat_map(|a| a.definitions.values().cloned())
+            .collect::<Vec<_>>()
     };
-    let mut attesters: Vec<AttesterDuty> =
-        shown("/attester").iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-    let mut proposers: Vec<ProposerDuty> =
-        shown("/proposer").iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let mut attesters: Vec<AttesterDuty> = shown("/attester")
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect();
+    let mut proposers: Vec<ProposerDuty> = shown("/proposer")
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect();
     for (i, (index, key)) in (0_u64..).zip(validators) {
         let (slot, pubkey) = (Slot(i * factor % SPE), BlsPubkey(key.0));
         if !attesters.iter().any(|d| d.validator_index == *index) {
@@ -151,7 +166,11 @@ fn given(expected: &[Announced], validators: &BTreeMap<ValidatorIndex, PubKey>, 
             });
         }
         if !proposers.iter().any(|d| d.validator_index == *index || d.slot == slot) {
-            proposers.push(ProposerDuty { pubkey, slot, validator_index: *index });
+            proposers.push(ProposerDuty {
+                pubkey,
+                slot,
+                validator_index: *index,
+            });
         }
     }
     Given { attesters, proposers }
@@ -163,24 +182,43 @@ async fn scheduled(expected: &[Announced], factor: u64, failing: u32, slots: u64
     // The mock's validators have indices from 1; their keys are those of the file.
     let mut validators = BTreeMap::new();
     for (key, text) in expected.iter().flat_map(|a| &a.definitions) {
-        let index = serde_json::from_str::<serde_json::Value>(text).unwrap()["validator_index"].as_str().unwrap().parse();
+        let index = serde_json::from_str::<serde_json::Value>(text).unwrap()["validator_index"]
+            .as_str()
+            .unwrap()
+            .parse();
         validators.insert(ValidatorIndex(index.unwrap()), key.parse::<PubKey>().unwrap());
     }
     for n in 1..=3 {
-        validators.entry(ValidatorIndex(n)).or_insert(PubKey([u8::try_from(n).unwrap(); 48]));
+        validators
+            .entry(ValidatorIndex(n))
+            .or_insert(PubKey([u8::try_from(n).unwrap(); 48]));
     }
     let timing = timing(SPE);
     let clock = SimClock::starting_at(UnixTime(0));
     let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
     let life = Life::new();
-    let validator = |key: &PubKey| Validator { key: *key, shares: Vec::new(), fee_recipient: [0; 20] };
-    let cluster = Arc::new(Cluster::new([0; 32], 4, 3, PeerIdx(0), validators.values().map(validator).collect()));
+    let validator = |key: &PubKey| Validator {
+        key: *key,
+        shares: Vec::new(),
+        fee_recipient: [0; 20],
+    };
+    let cluster = Arc::new(Cluster::new(
+        [0; 32],
+        4,
+        3,
+        PeerIdx(0),
+        validators.values().map(validator).collect(),
+    ));
     let given = given(expected, &validators, factor);
     let mut beacon = FakeBeacon::with(validators, SPE, 0);
     beacon.given = Some(given);
     beacon.failing_proposer_queries.store(failing, Ordering::Relaxed);
     let beacon = Arc::new(beacon);
-    let cache = Arc::new(ValidatorCache::new(Arc::clone(&beacon) as _, &cluster, Default::default()));
+    let cache = Arc::new(ValidatorCache::new(
+        Arc::clone(&beacon) as _,
+        &cluster,
+        Default::default(),
+    ));
     let scheduler = Arc::new(Scheduler::new(SchedulerParts {
         beacon,
         validators: cache,
@@ -192,11 +230,18 @@ async fn scheduled(expected: &[Announced], factor: u64, failing: u32, slots: u64
         cx: fakes::cx_source(timing),
         metrics: SchedulerMetrics::default(),
     }));
-    let heard = Arc::new(Heard { clock: Arc::clone(&shared), announced: std::sync::Mutex::default() });
+    let heard = Arc::new(Heard {
+        clock: Arc::clone(&shared),
+        announced: std::sync::Mutex::default(),
+    });
     let policy = fakes::policy(&life, Arc::clone(&shared), timing);
-    scheduler.on_duty.to(policy.inline(StepName::FetcherFetch), &heard, Heard::hear);
+    scheduler
+        .on_duty
+        .to(policy.inline(StepName::FetcherFetch), &heard, Heard::hear);
     life.task("scheduler", Arc::clone(&scheduler).run());
-    clock.sleep_until(timing.start(Slot(slots)).before(Duration::from_millis(1))).await;
+    clock
+        .sleep_until(timing.start(Slot(slots)).before(Duration::from_millis(1)))
+        .await;
     life.stop().await;
     let mut announced = heard.announced.lock().unwrap().clone();
     announced.sort_by_key(|(duty, _)| (duty.slot, duty.kind));
@@ -219,7 +264,11 @@ impl Heard {
             (key.to_string(), text.unwrap())
         };
         // Times of duties without offset are not part of the file.
-        let at = if start_offset(cx.duty.kind, &timing(SPE)).is_zero() { UnixTime(0) } else { self.clock.now() };
+        let at = if start_offset(cx.duty.kind, &timing(SPE)).is_zero() {
+            UnixTime(0)
+        } else {
+            self.clock.now()
+        };
         let ms = at.since(UnixTime(0)).as_millis();
         let time = format!("{:02}:{:02}.{:03}", ms / 60_000, ms / 1_000 % 60, ms % 1_000);
         let announced = Announced {

@@ -47,7 +47,11 @@ pub(crate) struct FakeBeacon {
 impl FakeBeacon {
     /// With validators 1 to `n` of `fakes::key`.
     pub(crate) fn new(n: u8, slots_per_epoch: u64, view: u8) -> Arc<Self> {
-        Arc::new(Self::with((1..=n).map(|i| (ValidatorIndex(i.into()), super::key(i))).collect(), slots_per_epoch, view))
+        Arc::new(Self::with(
+            (1..=n).map(|i| (ValidatorIndex(i.into()), super::key(i))).collect(),
+            slots_per_epoch,
+            view,
+        ))
     }
 
     pub(crate) fn with(validators: BTreeMap<ValidatorIndex, PubKey>, slots_per_epoch: u64, view: u8) -> Self {
@@ -73,11 +77,19 @@ impl FakeBeacon {
     }
 
     fn duties<T>(duties: Vec<T>) -> Duties<T> {
-        Duties { dependent_root: Root([1; 32]), execution_optimistic: false, duties }
+        Duties {
+            dependent_root: Root([1; 32]),
+            execution_optimistic: false,
+            duties,
+        }
     }
 
     pub(crate) fn refuse(&self, status: u16, message: &str) {
-        let error = BeaconError::Status { endpoint: "/submit", status, message: message.to_owned() };
+        let error = BeaconError::Status {
+            endpoint: "/submit",
+            status,
+            message: message.to_owned(),
+        };
         *self.refusal.lock().unwrap() = Some(error);
     }
 }
@@ -89,8 +101,14 @@ pub(crate) fn attestation_data(slot: Slot, slots_per_epoch: u64, view: u8) -> At
         slot,
         index: CommitteeIndex(0),
         beacon_block_root: Root([view; 32]),
-        source: Checkpoint { epoch: Epoch(epoch.saturating_sub(1)), root: Root([2; 32]) },
-        target: Checkpoint { epoch: Epoch(epoch), root: Root([3; 32]) },
+        source: Checkpoint {
+            epoch: Epoch(epoch.saturating_sub(1)),
+            root: Root([2; 32]),
+        },
+        target: Checkpoint {
+            epoch: Epoch(epoch),
+            root: Root([3; 32]),
+        },
     }
 }
 
@@ -99,7 +117,11 @@ fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
 }
 
 fn unsupported(endpoint: &'static str) -> BeaconError {
-    BeaconError::Status { endpoint, status: 501, message: "not in this fake".to_owned() }
+    BeaconError::Status {
+        endpoint,
+        status: 501,
+        message: "not in this fake".to_owned(),
+    }
 }
 
 impl BeaconNode for FakeBeacon {
@@ -134,7 +156,12 @@ impl BeaconNode for FakeBeacon {
                 withdrawable_epoch: Epoch::FAR_FUTURE,
             },
         };
-        ready(Ok(self.validators.iter().filter(|(_, key)| keys.contains(key)).map(info).collect()))
+        ready(Ok(self
+            .validators
+            .iter()
+            .filter(|(_, key)| keys.contains(key))
+            .map(info)
+            .collect()))
     }
 
     fn attester_duties(
@@ -153,15 +180,26 @@ impl BeaconNode for FakeBeacon {
             validator_committee_index: 0,
         };
         if let Some(given) = &self.given {
-            return ready(Ok(Self::duties(if epoch.0 == 0 { given.attesters.clone() } else { Vec::new() })));
+            return ready(Ok(Self::duties(if epoch.0 == 0 {
+                given.attesters.clone()
+            } else {
+                Vec::new()
+            })));
         }
-        let all = self.validators.iter().enumerate().filter(|(_, (index, _))| indices.contains(index));
+        let all = self
+            .validators
+            .iter()
+            .enumerate()
+            .filter(|(_, (index, _))| indices.contains(index));
         ready(Ok(Self::duties(all.map(duty).collect())))
     }
 
     fn proposer_duties(&self, epoch: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
         let failing = &self.failing_proposer_queries;
-        if failing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+        if failing
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+            .is_ok()
+        {
             return ready(Err(BeaconError::Status {
                 endpoint: "/proposer",
                 status: 500,
@@ -169,7 +207,11 @@ impl BeaconNode for FakeBeacon {
             }));
         }
         if let Some(given) = &self.given {
-            return ready(Ok(Self::duties(if epoch.0 == 0 { given.proposers.clone() } else { Vec::new() })));
+            return ready(Ok(Self::duties(if epoch.0 == 0 {
+                given.proposers.clone()
+            } else {
+                Vec::new()
+            })));
         }
         let duty = |(n, (index, key)): (usize, (&ValidatorIndex, &PubKey))| ProposerDuty {
             pubkey: BlsPubkey(key.0),

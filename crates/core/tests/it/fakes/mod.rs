@@ -28,7 +28,10 @@ pub(crate) struct SimClock {
 
 impl SimClock {
     pub(crate) fn starting_at(start: UnixTime) -> Arc<Self> {
-        Arc::new(Self { start, at: tokio::time::Instant::now() })
+        Arc::new(Self {
+            start,
+            at: tokio::time::Instant::now(),
+        })
     }
 }
 
@@ -59,7 +62,11 @@ pub(crate) const SLOT: Duration = Duration::from_secs(12);
 
 /// Slots of 12 s, epochs of `slots_per_epoch`, genesis at zero.
 pub(crate) fn timing(slots_per_epoch: u64) -> SlotTiming {
-    SlotTiming { genesis: UnixTime(0), slot_duration: SLOT, slots_per_epoch }
+    SlotTiming {
+        genesis: UnixTime(0),
+        slot_duration: SLOT,
+        slots_per_epoch,
+    }
 }
 
 /// A chain that is in Fulu from the start.
@@ -95,7 +102,13 @@ pub(crate) fn cluster(me: u8, validators: u8) -> Arc<Cluster> {
         shares: (1..=4).map(|share| scheme::public_share(key(n), share)).collect(),
         fee_recipient: [n; 20],
     };
-    Arc::new(Cluster::new([5; 32], 4, 3, PeerIdx(me), (1..=validators).map(validator).collect()))
+    Arc::new(Cluster::new(
+        [5; 32],
+        4,
+        3,
+        PeerIdx(me),
+        (1..=validators).map(validator).collect(),
+    ))
 }
 
 /// Makes contexts that nobody cancels.

@@ -31,20 +31,36 @@ impl Hub {
     pub(crate) fn of(n: u8, life: Life) -> Arc<Self> {
         let peer = |i: u8| {
             let id = PeerId::from(IdentityKey::from_bytes(&[i + 1; 32]).unwrap().public_key());
-            Peer { idx: PeerIdx(i), id, name: format!("peer-{i}") }
+            Peer {
+                idx: PeerIdx(i),
+                id,
+                name: format!("peer-{i}"),
+            }
         };
         let peers = (0..n).map(peer).collect();
-        Arc::new(Self { peers, handlers: Mutex::default(), down: Mutex::default(), delay: Mutex::new(0), life })
+        Arc::new(Self {
+            peers,
+            handlers: Mutex::default(),
+            down: Mutex::default(),
+            delay: Mutex::new(0),
+            life,
+        })
     }
 
     pub(crate) fn node(self: &Arc<Self>, me: u8) -> Arc<Node> {
-        Arc::new(Node { hub: Arc::clone(self), me: PeerIdx(me) })
+        Arc::new(Node {
+            hub: Arc::clone(self),
+            me: PeerIdx(me),
+        })
     }
 
     /// Nothing reaches or leaves the node any more; what was on its way is lost.
     pub(crate) fn down(&self, node: u8) {
         self.down.lock().unwrap().push(PeerIdx(node));
-        self.handlers.lock().unwrap().retain(|(idx, _), _| *idx != PeerIdx(node));
+        self.handlers
+            .lock()
+            .unwrap()
+            .retain(|(idx, _), _| *idx != PeerIdx(node));
     }
 
     pub(crate) fn up(&self, node: u8) {
@@ -75,11 +91,18 @@ pub(crate) struct Node {
 impl Node {
     fn inbound(&self, msg: Bytes) -> Inbound {
         let me = &self.hub.peers[usize::from(self.me.0)];
-        Inbound { from: Some(me.idx), from_id: me.id.clone(), msg }
+        Inbound {
+            from: Some(me.idx),
+            from_id: me.id.clone(),
+            msg,
+        }
     }
 
     fn unreachable(&self, to: PeerIdx) -> NetError {
-        NetError::Unreachable { peer: self.hub.peers[usize::from(to.0)].name.clone(), reason: "down".to_owned() }
+        NetError::Unreachable {
+            peer: self.hub.peers[usize::from(to.0)].name.clone(),
+            reason: "down".to_owned(),
+        }
     }
 }
 

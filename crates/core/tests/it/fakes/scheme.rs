@@ -48,7 +48,11 @@ impl Scheme for Toy {
                 Signer::Group(validator) => whole(validator, claim.root),
                 Signer::Share(validator, share) => sign(validator, share, claim.root),
             };
-            if claim.signature == expected { Ok(()) } else { Err(Refusal::Wrong) }
+            if claim.signature == expected {
+                Ok(())
+            } else {
+                Err(Refusal::Wrong)
+            }
         };
         claims.iter().map(verdict).collect()
     }

@@ -66,7 +66,10 @@ impl KeyValue for CrashStore {
     fn commit(&self, batch: Batch, how: Durability) -> Result<(), StoreError> {
         let mut state = self.0.lock().unwrap();
         if state.broken {
-            return Err(StoreError::Io { path: "fake".to_owned(), reason: "broken on purpose".to_owned() });
+            return Err(StoreError::Io {
+                path: "fake".to_owned(),
+                reason: "broken on purpose".to_owned(),
+            });
         }
         state.seen.commit(batch.clone(), how)?;
         state.pending.push(batch);

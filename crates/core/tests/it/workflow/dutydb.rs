@@ -25,8 +25,14 @@ struct Bench {
 
 async fn open(store: Arc<CrashStore>, clock: Arc<SimClock>) -> Bench {
     let journal = Arc::new(Journal::inline(Arc::clone(&store) as _));
-    let db = DutyDb::open(journal, Arc::clone(&clock) as _, timing(SPE)).await.unwrap();
-    Bench { store, clock, db: Arc::new(db) }
+    let db = DutyDb::open(journal, Arc::clone(&clock) as _, timing(SPE))
+        .await
+        .unwrap();
+    Bench {
+        store,
+        clock,
+        db: Arc::new(db),
+    }
 }
 
 async fn bench() -> Bench {
@@ -47,7 +53,11 @@ impl Bench {
     }
 
     fn head(&self, slot: u64, committee: u64) -> Option<u8> {
-        let data = self.db.await_attestation(Slot(slot), CommitteeIndex(committee)).now_or_never()?.ok()?;
+        let data = self
+            .db
+            .await_attestation(Slot(slot), CommitteeIndex(committee))
+            .now_or_never()?
+            .ok()?;
         Some(data.beacon_block_root.0[0])
     }
 }
@@ -64,9 +74,15 @@ async fn decided_data_reach_waiters_by_committee_and_by_committee_zero() {
     stored.unwrap();
     assert_eq!(zero.unwrap(), own.unwrap());
     for committee in [CommitteeIndex(2), CommitteeIndex(0)] {
-        assert_eq!(b.db.pubkey_by_attestation(Slot(1), committee, ValidatorIndex(2)), Some(key(2)));
+        assert_eq!(
+            b.db.pubkey_by_attestation(Slot(1), committee, ValidatorIndex(2)),
+            Some(key(2))
+        );
     }
-    assert_eq!(b.db.pubkey_by_attestation(Slot(1), CommitteeIndex(1), ValidatorIndex(2)), None);
+    assert_eq!(
+        b.db.pubkey_by_attestation(Slot(1), CommitteeIndex(1), ValidatorIndex(2)),
+        None
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,6 +170,8 @@ async fn another_key_for_a_validators_index_is_refused() {
     let value = set.0.remove(&key(1)).unwrap();
     assert!(matches!(value, UnsignedData::Attestation(_)));
     set.0.insert(key(7), value);
-    let refused = Arc::clone(&b.db).store(cx_source(timing(SPE)).cx(duty), Arc::new(set)).await;
+    let refused = Arc::clone(&b.db)
+        .store(cx_source(timing(SPE)).cx(duty), Arc::new(set))
+        .await;
     assert!(refused.unwrap_err().to_string().contains("validator key of the index"));
 }

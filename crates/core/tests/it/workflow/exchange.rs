@@ -45,9 +45,14 @@ fn node(hub: &Arc<Hub>, me: u8, clock: &Arc<dyn Clock>, life: &Life) -> Node {
     }));
     let heard = Captured::new();
     let policy = policy(life, Arc::clone(clock), timing(SPE));
-    ex.received.to(policy.inline(StepName::ParSigDbStoreExternal), &heard, Captured::record);
+    ex.received
+        .to(policy.inline(StepName::ParSigDbStoreExternal), &heard, Captured::record);
     let serves = ex.serve();
-    Node { ex, heard, _serves: serves }
+    Node {
+        ex,
+        heard,
+        _serves: serves,
+    }
 }
 
 struct Bench {
@@ -72,7 +77,11 @@ fn message() -> ParSignedDataSet {
 impl Bench {
     async fn receive(&self, duty: Duty, set: &ParSignedDataSet) -> Result<(), ParSigExError> {
         let from_id = self.hub.node(1).peers()[1].id.clone();
-        let inbound = Inbound { from: Some(PeerIdx(1)), from_id, msg: encode_parsigex(duty, set).into() };
+        let inbound = Inbound {
+            from: Some(PeerIdx(1)),
+            from_id,
+            msg: encode_parsigex(duty, set).into(),
+        };
         self.nodes[0].ex.receive(inbound).await
     }
 }
@@ -81,7 +90,10 @@ impl Bench {
 async fn a_broadcast_reaches_every_other_node_and_a_missing_one_does_not_matter() {
     let b = bench();
     b.hub.down(3);
-    Arc::clone(&b.nodes[1].ex).broadcast(cx_source(timing(SPE)).cx(DUTY), Arc::new(message())).await.unwrap();
+    Arc::clone(&b.nodes[1].ex)
+        .broadcast(cx_source(timing(SPE)).cx(DUTY), Arc::new(message()))
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let heard: Vec<_> = b.nodes.iter().map(|n| n.heard.take()).collect();
     let once = vec![(DUTY, Arc::new(message()))];
@@ -95,7 +107,10 @@ async fn one_wrong_signature_refuses_the_message_and_makes_its_sender_a_suspect(
     let liar = bad.0.get_mut(&key(2)).unwrap();
     liar.data = liar.data.clone().with_signature(trireme_eth2::BlsSignature([1; 96]));
     let refused = b.receive(DUTY, &bad).await.unwrap_err();
-    assert!(matches!(refused, ParSigExError::Refused { validator, .. } if validator == key(2)), "{refused}");
+    assert!(
+        matches!(refused, ParSigExError::Refused { validator, .. } if validator == key(2)),
+        "{refused}"
+    );
     assert!(b.nodes[0].heard.take().is_empty());
     // Its honest messages still count.
     b.receive(DUTY, &message()).await.unwrap();
@@ -107,16 +122,33 @@ async fn strangers_unknown_shares_and_far_duties_are_refused() {
     let b = bench();
     let data = || vote(9, attestation_data(DUTY.slot, SPE, 9));
     let foreign = set([(key(9), partial(&chain(SPE), key(9), 2, data()))]);
-    assert!(matches!(b.receive(DUTY, &foreign).await, Err(ParSigExError::Refused { .. })));
+    assert!(matches!(
+        b.receive(DUTY, &foreign).await,
+        Err(ParSigExError::Refused { .. })
+    ));
     let share = set([(key(1), partial(&chain(SPE), key(1), 5, data()))]);
-    assert!(matches!(b.receive(DUTY, &share).await, Err(ParSigExError::Refused { .. })));
+    assert!(matches!(
+        b.receive(DUTY, &share).await,
+        Err(ParSigExError::Refused { .. })
+    ));
     let far = Duty::new(Slot(3 * SPE), DutyType::Attester);
     assert_eq!(b.receive(far, &message()).await, Err(ParSigExError::Gated(far)));
     let from_id = b.hub.node(1).peers()[1].id.clone();
-    let relay = Inbound { from: None, from_id: from_id.clone(), msg: encode_parsigex(DUTY, &message()).into() };
+    let relay = Inbound {
+        from: None,
+        from_id: from_id.clone(),
+        msg: encode_parsigex(DUTY, &message()).into(),
+    };
     assert_eq!(b.nodes[0].ex.receive(relay).await, Err(ParSigExError::Stranger));
-    let noise = Inbound { from: Some(PeerIdx(1)), from_id, msg: vec![0xff; 40].into() };
-    assert!(matches!(b.nodes[0].ex.receive(noise).await, Err(ParSigExError::Data(_))));
+    let noise = Inbound {
+        from: Some(PeerIdx(1)),
+        from_id,
+        msg: vec![0xff; 40].into(),
+    };
+    assert!(matches!(
+        b.nodes[0].ex.receive(noise).await,
+        Err(ParSigExError::Data(_))
+    ));
     assert!(b.nodes[0].heard.take().is_empty());
 }
 

@@ -40,7 +40,9 @@ fn fetcher(beacon: &Arc<FakeBeacon>) -> (Arc<Fetcher>, Arc<Captured<UnsignedData
     }));
     let heard = Captured::new();
     let policy = policy(&Life::new(), SimClock::starting_at(UnixTime(0)), timing(SPE));
-    fetcher.fetched.to(policy.inline(StepName::ConsensusPropose), &heard, Captured::record);
+    fetcher
+        .fetched
+        .to(policy.inline(StepName::ConsensusPropose), &heard, Captured::record);
     (fetcher, heard)
 }
 
@@ -49,13 +51,26 @@ async fn one_request_serves_all_attesters_of_a_slot_and_each_keeps_its_own_duty(
     let beacon = FakeBeacon::new(3, SPE, 9);
     let (fetcher, heard) = fetcher(&beacon);
     let duty = Duty::new(Slot(2), DutyType::Attester);
-    let definitions = (1..=3).map(|n| (key(n), DutyDefinition::Attester(attester(n, duty.slot)))).collect();
-    fetcher.fetch(cx_source(timing(SPE)).cx(duty), Arc::new(DutyDefinitionSet(definitions))).await.unwrap();
+    let definitions = (1..=3)
+        .map(|n| (key(n), DutyDefinition::Attester(attester(n, duty.slot))))
+        .collect();
+    fetcher
+        .fetch(
+            cx_source(timing(SPE)).cx(duty),
+            Arc::new(DutyDefinitionSet(definitions)),
+        )
+        .await
+        .unwrap();
     assert_eq!(beacon.attestation_data_asked.load(Ordering::Relaxed), 1);
     let (_, set) = heard.take().pop().unwrap();
     for n in 1..=3 {
-        let UnsignedData::Attestation(att) = &set.0[&key(n)] else { panic!("not an attestation") };
-        assert_eq!((att.data, att.duty), (attestation_data(duty.slot, SPE, 9), attester(n, duty.slot)));
+        let UnsignedData::Attestation(att) = &set.0[&key(n)] else {
+            panic!("not an attestation")
+        };
+        assert_eq!(
+            (att.data, att.duty),
+            (attestation_data(duty.slot, SPE, 9), attester(n, duty.slot))
+        );
     }
 }
 
@@ -63,10 +78,16 @@ async fn one_request_serves_all_attesters_of_a_slot_and_each_keeps_its_own_duty(
 async fn without_a_randao_no_block_is_asked_for() {
     let (fetcher, heard) = fetcher(&FakeBeacon::new(3, SPE, 9));
     let duty = Duty::new(Slot(2), DutyType::Proposer);
-    let definition =
-        ProposerDuty { pubkey: BlsPubkey(key(1).0), slot: duty.slot, validator_index: ValidatorIndex(1) };
+    let definition = ProposerDuty {
+        pubkey: BlsPubkey(key(1).0),
+        slot: duty.slot,
+        validator_index: ValidatorIndex(1),
+    };
     let set = DutyDefinitionSet([(key(1), DutyDefinition::Proposer(definition))].into());
-    let error = fetcher.fetch(cx_source(timing(SPE)).cx(duty), Arc::new(set)).await.unwrap_err();
+    let error = fetcher
+        .fetch(cx_source(timing(SPE)).cx(duty), Arc::new(set))
+        .await
+        .unwrap_err();
     assert_eq!((error.kind, error.beacon), (ErrorKind::Expired, false));
     assert!(heard.take().is_empty());
 }

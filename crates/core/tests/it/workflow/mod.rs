@@ -38,7 +38,13 @@ pub(crate) fn attester(n: u8, slot: Slot) -> AttesterDuty {
 pub(crate) fn decided(slot: Slot, n: u8, view: u8) -> UnsignedDataSet {
     let one = |n| {
         let data = attestation_data(slot, SPE, view);
-        (key(n), UnsignedData::Attestation(AttestationDuty { data, duty: attester(n, slot) }))
+        (
+            key(n),
+            UnsignedData::Attestation(AttestationDuty {
+                data,
+                duty: attester(n, slot),
+            }),
+        )
     };
     UnsignedDataSet((1..=n).map(one).collect())
 }
@@ -59,14 +65,20 @@ pub(crate) fn vote(n: u8, data: AttestationData) -> SignedData {
 }
 
 pub(crate) fn randao(epoch: u64) -> SignedData {
-    SignedData::Randao(SignedRandao { epoch: Epoch(epoch), signature: BlsSignature([0; 96]) })
+    SignedData::Randao(SignedRandao {
+        epoch: Epoch(epoch),
+        signature: BlsSignature([0; 96]),
+    })
 }
 
 /// Share `share`'s partial of `data` for a validator, signed.
 pub(crate) fn partial(chain: &ChainSpec, validator: PubKey, share: u8, data: SignedData) -> ParSignedData {
     let share = ShareIdx(share);
     let signature = scheme::sign(validator, share, data.signing_root(chain).unwrap());
-    ParSignedData { data: data.with_signature(signature), share }
+    ParSignedData {
+        data: data.with_signature(signature),
+        share,
+    }
 }
 
 pub(crate) fn set(entries: impl IntoIterator<Item = (PubKey, ParSignedData)>) -> ParSignedDataSet {

@@ -29,8 +29,11 @@ fn bench(start: UnixTime) -> Bench {
     let beacon = FakeBeacon::new(3, SPE, 0);
     let clock = SimClock::starting_at(start);
     let life = Life::new();
-    let cache =
-        Arc::new(ValidatorCache::new(Arc::clone(&beacon) as _, &cluster(0, 3), Default::default()));
+    let cache = Arc::new(ValidatorCache::new(
+        Arc::clone(&beacon) as _,
+        &cluster(0, 3),
+        Default::default(),
+    ));
     let scheduler = Arc::new(Scheduler::new(SchedulerParts {
         beacon: Arc::clone(&beacon) as _,
         validators: Arc::clone(&cache),
@@ -47,9 +50,17 @@ fn bench(start: UnixTime) -> Bench {
     scheduler.on_slot("prepare", each_slot(&prepare, ProposalPreparation::on_slot));
     let heard = Captured::new();
     let policy = policy(&life, Arc::clone(&clock) as _, timing(SPE));
-    scheduler.on_duty.to(policy.inline(StepName::FetcherFetch), &heard, Captured::record);
+    scheduler
+        .on_duty
+        .to(policy.inline(StepName::FetcherFetch), &heard, Captured::record);
     life.task("scheduler", Arc::clone(&scheduler).run());
-    Bench { scheduler, beacon, heard, clock, life }
+    Bench {
+        scheduler,
+        beacon,
+        heard,
+        clock,
+        life,
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +82,10 @@ async fn every_duty_is_announced_once_even_when_its_epoch_is_resolved_late() {
     let mut duties: Vec<_> = b.heard.take().into_iter().map(|(duty, _)| duty.to_string()).collect();
     duties.retain(|d| !d.ends_with("aggregator"));
     // The first query for proposers failed, so the block of slot 0 is lost, and nothing else.
-    assert_eq!(duties, ["0/attester", "1/proposer", "1/attester", "2/proposer", "2/attester"]);
+    assert_eq!(
+        duties,
+        ["0/attester", "1/proposer", "1/attester", "2/proposer", "2/attester"]
+    );
     b.life.stop().await;
 }
 
@@ -93,7 +107,9 @@ async fn fee_recipients_are_sent_at_the_start_and_once_per_epoch() {
     let b = bench(UnixTime::from_secs(13));
     b.clock.sleep_until(UnixTime::from_secs(50)).await;
     let prepared = b.beacon.prepared.lock().unwrap().clone();
-    let all: Vec<_> = (1..=3).map(|n| (ValidatorIndex(n), [u8::try_from(n).unwrap(); 20])).collect();
+    let all: Vec<_> = (1..=3)
+        .map(|n| (ValidatorIndex(n), [u8::try_from(n).unwrap(); 20]))
+        .collect();
     assert_eq!(prepared, [all.clone(), all].concat());
     b.life.stop().await;
 }

@@ -22,8 +22,13 @@ use trireme_eth2::{Epoch, SignedVoluntaryExit, Slot, ValidatorIndex, VoluntaryEx
 
 use super::{SPE, partial, randao, set, vote};
 use crate::fakes::{
-    Captured, NoEntropy, SimClock, beacon::FakeBeacon, beacon::attestation_data, chain, cx_source, key, policy,
-    scheme::{self, Toy}, store::CrashStore, timing,
+    Captured, NoEntropy, SimClock,
+    beacon::FakeBeacon,
+    beacon::attestation_data,
+    chain, cx_source, key, policy,
+    scheme::{self, Toy},
+    store::CrashStore,
+    timing,
 };
 
 struct Bench {
@@ -49,9 +54,17 @@ fn bench_on(store: &Arc<CrashStore>) -> Bench {
     }));
     let policy = policy(&life, shared, timing(SPE));
     let (own, ready) = (Captured::new(), Captured::new());
-    db.stored_own.to(policy.inline(StepName::ParSigExBroadcast), &own, Captured::record);
-    db.threshold.to(policy.inline(StepName::SigAggAggregate), &ready, Captured::record);
-    Bench { db, own, ready, clock, life }
+    db.stored_own
+        .to(policy.inline(StepName::ParSigExBroadcast), &own, Captured::record);
+    db.threshold
+        .to(policy.inline(StepName::SigAggAggregate), &ready, Captured::record);
+    Bench {
+        db,
+        own,
+        ready,
+        clock,
+        life,
+    }
 }
 
 fn bench() -> Bench {
@@ -69,7 +82,9 @@ impl Bench {
     }
 
     async fn store(&self, duty: Duty, set: ParSignedDataSet) -> Result<(), ErrorKind> {
-        let stored = Arc::clone(&self.db).store_external(cx_source(timing(SPE)).cx(duty), Arc::new(set)).await;
+        let stored = Arc::clone(&self.db)
+            .store_external(cx_source(timing(SPE)).cx(duty), Arc::new(set))
+            .await;
         stored.map_err(|e| e.kind)
     }
 
@@ -125,12 +140,21 @@ async fn the_same_partial_again_is_ignored_and_another_of_the_share_is_refused()
 #[tokio::test(start_paused = true)]
 async fn an_equivocation_does_not_hold_up_the_other_validators_of_its_message() {
     let b = bench();
-    let of = |n: u8, share, view| partial(&chain(SPE), key(n), share, vote(n, attestation_data(DUTY.slot, SPE, view)));
+    let of = |n: u8, share, view| {
+        partial(
+            &chain(SPE),
+            key(n),
+            share,
+            vote(n, attestation_data(DUTY.slot, SPE, view)),
+        )
+    };
     b.receive(4, 9).await.unwrap();
     for share in [1, 2] {
         b.store(DUTY, set([(key(2), of(2, share, 9))])).await.unwrap();
     }
-    b.store(DUTY, set([(key(1), of(1, 4, 8)), (key(2), of(2, 4, 9))])).await.unwrap();
+    b.store(DUTY, set([(key(1), of(1, 4, 8)), (key(2), of(2, 4, 9))]))
+        .await
+        .unwrap();
     let ready = b.ready.take();
     assert_eq!(ready.len(), 1);
     assert_eq!(ready[0].1.0.keys().collect::<Vec<_>>(), [&key(2)]);
@@ -153,10 +177,18 @@ async fn partials_of_ended_duties_are_dropped_and_stored_ones_forgotten() {
 async fn a_share_can_leave_only_so_many_exits_behind() {
     let b = bench();
     for epoch in 0..20 {
-        let message = VoluntaryExit { epoch: Epoch(epoch), validator_index: ValidatorIndex(1) };
-        let exit = SignedData::Exit(SignedVoluntaryExit { message, signature: trireme_eth2::BlsSignature([0; 96]) });
+        let message = VoluntaryExit {
+            epoch: Epoch(epoch),
+            validator_index: ValidatorIndex(1),
+        };
+        let exit = SignedData::Exit(SignedVoluntaryExit {
+            message,
+            signature: trireme_eth2::BlsSignature([0; 96]),
+        });
         let duty = Duty::new(Slot(epoch * SPE), DutyType::Exit);
-        b.store(duty, set([(key(1), partial(&chain(SPE), key(1), 2, exit))])).await.unwrap();
+        b.store(duty, set([(key(1), partial(&chain(SPE), key(1), 2, exit))]))
+            .await
+            .unwrap();
     }
     assert_eq!(b.db.len(), EXEMPT_CAP);
 }
@@ -169,7 +201,10 @@ async fn own_partials_go_to_the_peers_and_once_more_after_a_restart_if_the_duty_
         let data = vote(1, attestation_data(Slot(slot), SPE, 9));
         Arc::new(set([(key(1), partial(&chain(SPE), key(1), 1, data))]))
     };
-    Arc::clone(&b.db).store_internal(cx_source(timing(SPE)).cx(DUTY), own(1)).await.unwrap();
+    Arc::clone(&b.db)
+        .store_internal(cx_source(timing(SPE)).cx(DUTY), own(1))
+        .await
+        .unwrap();
     assert_eq!(b.own.take(), [(DUTY, own(1))]);
     store.crash(9);
     let again = bench_on(&store);
@@ -185,7 +220,14 @@ fn sigagg() -> Arc<SigAgg> {
     let metrics = SigAggMetrics::register(&mut Registry::default());
     let clock = SimClock::starting_at(UnixTime(0));
     let toy = Arc::new(Toy { threshold: 3 });
-    Arc::new(SigAgg::new(toy, chain(SPE), Arc::new(Inline), Arc::new(NoEntropy), clock, metrics))
+    Arc::new(SigAgg::new(
+        toy,
+        chain(SPE),
+        Arc::new(Inline),
+        Arc::new(NoEntropy),
+        clock,
+        metrics,
+    ))
 }
 
 fn threshold_set(partials: Vec<trireme_core::data::ParSignedData>) -> Arc<ThresholdSet> {
@@ -198,13 +240,19 @@ async fn an_aggregate_carries_the_groups_signature_and_a_validator_index_if_any_
     let life = Life::new();
     let heard = Captured::new();
     let policy = policy(&life, SimClock::starting_at(UnixTime(0)), timing(SPE));
-    agg.aggregated.to(policy.inline(StepName::AggSigDbStore), &heard, Captured::record);
+    agg.aggregated
+        .to(policy.inline(StepName::AggSigDbStore), &heard, Captured::record);
     let data = attestation_data(DUTY.slot, SPE, 9);
-    let mut partials: Vec<_> = (1..=3).map(|s| partial(&chain(SPE), key(1), s, vote(1, data))).collect();
+    let mut partials: Vec<_> = (1..=3)
+        .map(|s| partial(&chain(SPE), key(1), s, vote(1, data)))
+        .collect();
     if let SignedData::Attestation(first) = &mut partials[0].data {
         first.validator_index = None;
     }
-    Arc::clone(&agg).aggregate(cx_source(timing(SPE)).cx(DUTY), threshold_set(partials)).await.unwrap();
+    Arc::clone(&agg)
+        .aggregate(cx_source(timing(SPE)).cx(DUTY), threshold_set(partials))
+        .await
+        .unwrap();
     let root = vote(1, data).signing_root(&chain(SPE)).unwrap();
     let expected = vote(1, data).with_signature(scheme::whole(key(1), root));
     let got = heard.take();
@@ -217,17 +265,32 @@ async fn an_aggregate_that_does_not_verify_is_not_announced() {
     let life = Life::new();
     let heard = Captured::<SignedDataSet>::new();
     let policy = policy(&life, SimClock::starting_at(UnixTime(0)), timing(SPE));
-    agg.aggregated.to(policy.inline(StepName::AggSigDbStore), &heard, Captured::record);
-    let at = |view, share| partial(&chain(SPE), key(1), share, vote(1, attestation_data(DUTY.slot, SPE, view)));
+    agg.aggregated
+        .to(policy.inline(StepName::AggSigDbStore), &heard, Captured::record);
+    let at = |view, share| {
+        partial(
+            &chain(SPE),
+            key(1),
+            share,
+            vote(1, attestation_data(DUTY.slot, SPE, view)),
+        )
+    };
     let mixed = threshold_set(vec![at(9, 1), at(9, 2), at(8, 3)]);
-    let refused = Arc::clone(&agg).aggregate(cx_source(timing(SPE)).cx(DUTY), mixed).await.unwrap_err();
+    let refused = Arc::clone(&agg)
+        .aggregate(cx_source(timing(SPE)).cx(DUTY), mixed)
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Permanent);
     assert!(heard.take().is_empty());
 }
 
 async fn aggsigdb(store: &Arc<CrashStore>) -> Arc<AggSigDb> {
     let journal = Arc::new(Journal::inline(Arc::clone(store) as _));
-    Arc::new(AggSigDb::open(journal, SimClock::starting_at(UnixTime(0)), timing(SPE)).await.unwrap())
+    Arc::new(
+        AggSigDb::open(journal, SimClock::starting_at(UnixTime(0)), timing(SPE))
+            .await
+            .unwrap(),
+    )
 }
 
 fn aggregates(epoch: u64) -> Arc<SignedDataSet> {
@@ -276,7 +339,9 @@ async fn all_attestations_of_a_slot_are_sent_and_already_known_ones_are_fine() {
     let clock = SimClock::starting_at(UnixTime(0));
     let bcast = Arc::new(Broadcaster::new(Arc::clone(&beacon) as _, clock, timing(SPE), metrics));
     let data = attestation_data(DUTY.slot, SPE, 9);
-    let set = Arc::new(SignedDataSet([1, 2].into_iter().map(|n| (key(n), vote(n, data))).collect()));
+    let set = Arc::new(SignedDataSet(
+        [1, 2].into_iter().map(|n| (key(n), vote(n, data))).collect(),
+    ));
     let send = || Arc::clone(&bcast).broadcast(cx_source(timing(SPE)).cx(DUTY), Arc::clone(&set));
     send().await.unwrap();
     assert_eq!(beacon.submitted.lock().unwrap().len(), 2);
