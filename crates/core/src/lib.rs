@@ -13,6 +13,7 @@ pub mod board;
 pub mod clock;
 pub mod cluster;
 pub mod compute;
+pub mod consensus;
 pub mod cx;
 pub mod data;
 pub mod deadline;

@@ -1,8 +1,6 @@
-//! How long a round lasts: the three round timers as pure functions (consensus.md 10).
+//! How long rounds last (consensus.md 10). All nodes of a cluster must choose alike.
 //!
-//! Guarantees: all nodes with the same features compute the same deadlines; an absolute timer looks only at the duty
-//! and the chain's clockwork.
-//! Not here: waiting (`runner`), what a fired timer does (`trireme_qbft`).
+//! Guarantees: pure functions of time; no clock is read.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,44 +11,50 @@ use crate::{
     time::{SlotTiming, UnixTime},
 };
 
-/// Which timer the cluster's features choose for a duty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TimerKind {
-    /// Grows by a quarter of a second per round, from the moment of the (re)start.
-    Increasing,
-    /// Absolute deadlines from the start of the duty, doubled in a round that has a proposal. The default.
-    EagerDoubleLinear,
-    /// Short rounds after a first one of a second.
-    Linear,
-}
-
-/// The features that choose timers. They must be the same on all nodes of a cluster.
+/// The switches that choose the timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimerFeatures {
-    /// `linear`: proposer duties use the linear timer.
-    pub linear: bool,
-    /// `eager_double_linear`: other duties (and proposers without `linear`) use absolute deadlines.
+    /// Feature `eager_double_linear`, on by default.
     pub eager_double_linear: bool,
-    /// `proposal_timeout`: longer rounds for proposer duties.
+    /// Feature `linear`, off by default.
+    pub linear: bool,
+    /// Feature `proposal_timeout`, on by default.
     pub proposal_timeout: bool,
 }
 
 impl Default for TimerFeatures {
     fn default() -> Self {
-        Self { linear: false, eager_double_linear: true, proposal_timeout: true }
+        Self {
+            eager_double_linear: true,
+            linear: false,
+            proposal_timeout: true,
+        }
     }
 }
 
+/// A way to time rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimerKind {
+    /// Absolute deadlines from the duty's start, doubled once a proposal is there.
+    EagerDoubleLinear,
+    /// 750 ms and 250 ms more each round.
+    Increasing,
+    /// One second, then 200 ms per round.
+    Linear,
+}
+
 impl TimerKind {
-    /// The timer for `duty`.
+    /// The timer of a duty.
     #[must_use]
-    pub const fn choose(kind: DutyType, features: TimerFeatures) -> Self {
-        if features.linear && matches!(kind, DutyType::Proposer) {
-            Self::Linear
-        } else if features.eager_double_linear {
-            Self::EagerDoubleLinear
-        } else {
-            Self::Increasing
+    pub const fn choose(features: TimerFeatures, duty: DutyType) -> Self {
+        match (
+            features.linear,
+            features.eager_double_linear,
+            matches!(duty, DutyType::Proposer),
+        ) {
+            (true, _, true) => Self::Linear,
+            (true | false, true, _) => Self::EagerDoubleLinear,
+            (true | false, false, _) => Self::Increasing,
         }
     }
 
@@ -58,19 +62,36 @@ impl TimerKind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Increasing => "inc",
             Self::EagerDoubleLinear => "eager_dlinear",
+            Self::Increasing => "inc",
             Self::Linear => "linear",
+        }
+    }
+
+    /// How long `round` lasts.
+    #[must_use]
+    pub fn length(self, round: Round, long_proposal: bool) -> Duration {
+        let times = |millis: u64, n: u64| Duration::from_millis(millis.saturating_mul(n));
+        let long_first = long_proposal && round == Round::FIRST;
+        match self {
+            Self::EagerDoubleLinear => {
+                let extra = if long_proposal { 500 } else { 0 };
+                times(1_000, round.0).saturating_add(Duration::from_millis(extra))
+            }
+            Self::Increasing | Self::Linear if long_first => Duration::from_millis(1_500),
+            Self::Increasing => times(250, round.0).saturating_add(Duration::from_millis(750)),
+            Self::Linear if round == Round::FIRST => Duration::from_secs(1),
+            Self::Linear => times(200, round.0),
         }
     }
 }
 
-/// When the duty's data is expected, from the start of its slot: consensus begins then.
+/// When the data of a duty is due: the offset at which consensus begins.
 #[must_use]
-pub fn start_offset(kind: DutyType, slot_duration: Duration) -> Duration {
-    match kind {
-        DutyType::Attester => slot_duration / 3,
-        DutyType::Aggregator | DutyType::SyncContribution => slot_duration * 2 / 3,
+pub fn duty_start(duty: Duty, timing: &SlotTiming) -> UnixTime {
+    let thirds = match duty.kind {
+        DutyType::Attester => 1,
+        DutyType::Aggregator | DutyType::SyncContribution => 2,
         DutyType::Proposer
         | DutyType::Signature
         | DutyType::Exit
@@ -80,75 +101,70 @@ pub fn start_offset(kind: DutyType, slot_duration: Duration) -> Duration {
         | DutyType::PrepareAggregator
         | DutyType::SyncMessage
         | DutyType::PrepareSyncContribution
-        | DutyType::InfoSync => Duration::ZERO,
-    }
-}
-
-/// The length of `round` for the relative timers, and T(r) of the absolute one.
-#[must_use]
-pub fn round_length(timer: TimerKind, kind: DutyType, round: Round, proposal_timeout: bool) -> Duration {
-    const MS: u64 = 1;
-    let longer = proposal_timeout && kind == DutyType::Proposer;
-    let r = round.0;
-    let first_proposal = longer && round == Round::FIRST;
-    let ms = match timer {
-        TimerKind::EagerDoubleLinear => {
-            r.saturating_mul(1_000 * MS).saturating_add(if longer { 500 * MS } else { 0 })
-        }
-        TimerKind::Increasing | TimerKind::Linear if first_proposal => 1_500 * MS,
-        TimerKind::Increasing => r.saturating_mul(250).saturating_add(750),
-        TimerKind::Linear if round == Round::FIRST => 1_000 * MS,
-        TimerKind::Linear => r.saturating_sub(1).saturating_mul(200).saturating_add(200),
+        | DutyType::InfoSync => 0,
     };
-    Duration::from_millis(ms)
+    let offset = timing
+        .slot_duration
+        .saturating_mul(thirds)
+        .checked_div(3)
+        .unwrap_or_default();
+    timing.start(duty.slot).after(offset)
 }
 
-/// The timer of one instance: remembers which rounds it has timed already.
+/// The timer of one instance.
 #[derive(Debug, Clone)]
 pub struct RoundTimer {
-    timer: TimerKind,
-    kind: DutyType,
-    proposal_timeout: bool,
-    duty_start: UnixTime,
-    first_expiry: BTreeMap<Round, UnixTime>,
+    kind: TimerKind,
+    long_proposal: bool,
+    /// Where absolute deadlines count from; without it they count from the first request of each round.
+    start: Option<UnixTime>,
+    /// First deadlines of rounds that were begun.
+    first: BTreeMap<Round, UnixTime>,
 }
 
 impl RoundTimer {
-    /// The timer of `duty` on a chain with this clockwork.
+    /// A timer of the given kind. `long_proposal`: a proposer duty with feature `proposal_timeout`.
     #[must_use]
-    pub fn new(duty: Duty, timing: &SlotTiming, features: TimerFeatures) -> Self {
+    pub const fn new(kind: TimerKind, long_proposal: bool, start: Option<UnixTime>) -> Self {
         Self {
-            timer: TimerKind::choose(duty.kind, features),
-            kind: duty.kind,
-            proposal_timeout: features.proposal_timeout,
-            duty_start: timing.start(duty.slot).after(start_offset(duty.kind, timing.slot_duration)),
-            first_expiry: BTreeMap::new(),
+            kind,
+            long_proposal,
+            start,
+            first: BTreeMap::new(),
         }
     }
 
-    /// Which timer this is.
+    /// The timer of `duty`.
     #[must_use]
-    pub const fn kind(&self) -> TimerKind {
-        self.timer
+    pub fn of(duty: Duty, features: TimerFeatures, timing: &SlotTiming) -> Self {
+        let long_proposal = features.proposal_timeout && duty.kind == DutyType::Proposer;
+        Self::new(
+            TimerKind::choose(features, duty.kind),
+            long_proposal,
+            Some(duty_start(duty, timing)),
+        )
     }
 
-    /// (Re)starts the timer of `round` at `now`: the time at which it fires, which may be past.
-    ///
-    /// The absolute timer fires at the start of the duty plus T(r); any further start of the same round, that is on a
-    /// justified PRE-PREPARE, adds T(r) once more to the first expiry, however often it happens.
-    pub fn start(&mut self, round: Round, now: UnixTime) -> UnixTime {
-        let length = round_length(self.timer, self.kind, round, self.proposal_timeout);
-        match self.timer {
+    /// The kind of timer.
+    #[must_use]
+    pub const fn kind(&self) -> TimerKind {
+        self.kind
+    }
+
+    /// When `round` ends if its timer is set at `now`. Setting it again means that a proposal was accepted.
+    pub fn set(&mut self, round: Round, now: UnixTime) -> UnixTime {
+        let length = self.kind.length(round, self.long_proposal);
+        match self.kind {
             TimerKind::Increasing | TimerKind::Linear => now.after(length),
             TimerKind::EagerDoubleLinear => {
-                // Only the current round is ever restarted, so older rounds need not be remembered.
-                self.first_expiry.retain(|known, _| *known >= round);
-                if let Some(first) = self.first_expiry.get(&round) {
+                if let Some(first) = self.first.get(&round) {
                     return first.after(length);
                 }
-                let first = self.duty_start.after(length);
-                self.first_expiry.insert(round, first);
-                first
+                let at = self.start.unwrap_or(now).after(length);
+                // Rounds only go up, so older ones are not asked for again.
+                self.first.clear();
+                self.first.insert(round, at);
+                at
             }
         }
     }
@@ -159,25 +175,47 @@ mod tests {
     use super::*;
     use crate::duty::Slot;
 
-    const TIMING: SlotTiming =
-        SlotTiming { genesis: UnixTime::from_secs(0), slot_duration: Duration::from_secs(12), slots_per_epoch: 32 };
-
     #[test]
-    fn a_round_with_a_proposal_lasts_twice_as_long_once() {
-        let mut timer =
-            RoundTimer::new(Duty::new(Slot(1), DutyType::Attester), &TIMING, TimerFeatures::default());
-        let begin = UnixTime::from_secs(16);
-        assert_eq!(timer.start(Round(1), begin), UnixTime::from_secs(17));
-        assert_eq!(timer.start(Round(1), begin), UnixTime::from_secs(18));
-        assert_eq!(timer.start(Round(1), begin), UnixTime::from_secs(18));
-        assert_eq!(timer.start(Round(2), begin), UnixTime::from_secs(18));
+    fn the_switches_choose_the_timer_as_in_the_table() {
+        let of = |linear, eager, duty| {
+            let features = TimerFeatures {
+                linear,
+                eager_double_linear: eager,
+                proposal_timeout: true,
+            };
+            TimerKind::choose(features, duty).name()
+        };
+        for (linear, eager, proposer, other) in [
+            (false, true, "eager_dlinear", "eager_dlinear"),
+            (false, false, "inc", "inc"),
+            (true, true, "linear", "eager_dlinear"),
+            (true, false, "linear", "inc"),
+        ] {
+            assert_eq!(of(linear, eager, DutyType::Proposer), proposer);
+            assert_eq!(of(linear, eager, DutyType::Attester), other);
+        }
     }
 
     #[test]
-    fn proposals_get_half_a_second_more() {
-        let mut timer =
-            RoundTimer::new(Duty::new(Slot(0), DutyType::Proposer), &TIMING, TimerFeatures::default());
-        assert_eq!(timer.start(Round(1), UnixTime(0)), UnixTime(1_500_000_000));
-        assert_eq!(timer.start(Round(2), UnixTime(0)), UnixTime(2_500_000_000));
+    fn an_attester_round_ends_in_seconds_after_a_third_of_the_slot() {
+        let timing = SlotTiming {
+            genesis: UnixTime::from_secs(100),
+            slot_duration: Duration::from_secs(12),
+            slots_per_epoch: 32,
+        };
+        let mut timer = RoundTimer::of(
+            Duty::new(Slot(1), DutyType::Attester),
+            TimerFeatures::default(),
+            &timing,
+        );
+        let late = UnixTime::from_secs(117);
+        assert_eq!(timer.set(Round(1), late), UnixTime::from_secs(117));
+        assert_eq!(timer.set(Round(1), late), UnixTime::from_secs(118));
+        assert_eq!(timer.set(Round(1), late), UnixTime::from_secs(118), "however often");
+        assert_eq!(
+            timer.set(Round(2), late),
+            UnixTime::from_secs(118),
+            "due at once after a proposal that came to nothing"
+        );
     }
 }

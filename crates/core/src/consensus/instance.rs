@@ -1,0 +1,327 @@
+//! The task of one instance: feeds the algorithm and does what it says.
+//!
+//! Guarantees: messages are verified one at a time and only if they may still matter, so a decided instance verifies
+//! nothing but what it may answer; a message that waits goes before a timer that is due. After deciding the task stays
+//! until the duty's deadline, so that a node that is late can still learn.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use trireme_qbft::{Draft, Effect, Input, Instance, Params, Process, Round, Rule, Trace};
+
+use super::{
+    Consensus, ConsensusError, Entry, PROTOCOL, Proposal,
+    hash::ValueHash,
+    lane, next_message,
+    receive::Opened,
+    sniffer::Sniffed,
+    timer::RoundTimer,
+    wire::{self, Carried},
+};
+use crate::{compute::call, cx::DutyCx, data::UnsignedDataSet, deadline::deadline, time::UnixTime};
+
+/// Values that messages delivered by one peer may bring into an instance. An honest peer brings one per leader.
+const VALUES_PER_PEER: usize = 32;
+
+/// Messages that may go before a timer that is due; then the timer has its turn.
+const BEFORE_TIMER: usize = 64;
+
+struct Runner {
+    consensus: Arc<Consensus>,
+    entry: Arc<Entry>,
+    cx: DutyCx,
+    params: Params,
+    instance: Instance<ValueHash>,
+    inputs: VecDeque<Input<ValueHash>>,
+    values: BTreeMap<ValueHash, Carried>,
+    /// Values brought by each peer.
+    brought: Vec<usize>,
+    timer: RoundTimer,
+    due: Option<(Round, UnixTime)>,
+    /// Messages taken since the timer was due.
+    overdue: usize,
+    proposed_at: Option<UnixTime>,
+    /// A round after the first ended with fewer than a quorum of ROUND-CHANGEs.
+    few_round_changes: bool,
+    decided: bool,
+    sniffed: Sniffed,
+}
+
+pub(super) async fn run(consensus: Arc<Consensus>, entry: Arc<Entry>, cx: DutyCx, params: Params, me: Process) {
+    let parts = &consensus.parts;
+    // Never before our own clock has come to the slot: the boot barrier rests on it.
+    parts.clock.sleep_until(parts.timing.start(entry.duty.slot)).await;
+    let mut runner = Runner {
+        instance: Instance::new(params, me),
+        inputs: VecDeque::from([Input::Start]),
+        values: BTreeMap::new(),
+        brought: vec![0; usize::from(params.nodes.count())],
+        timer: RoundTimer::of(entry.duty, parts.config.timers, &parts.timing),
+        due: None,
+        overdue: 0,
+        proposed_at: None,
+        few_round_changes: false,
+        decided: false,
+        sniffed: Sniffed::new(parts.clock.now()),
+        consensus: Arc::clone(&consensus),
+        entry: Arc::clone(&entry),
+        cx,
+        params,
+    };
+    let end = runner.until_deadline().await;
+    runner.finish(end);
+}
+
+impl Runner {
+    async fn until_deadline(&mut self) -> Result<(), ConsensusError> {
+        let consensus = Arc::clone(&self.consensus);
+        let entry = Arc::clone(&self.entry);
+        let clock = consensus.parts.clock.as_ref();
+        let Some(end) = deadline(entry.duty, &consensus.parts.timing) else {
+            return Ok(());
+        };
+        loop {
+            self.take_proposal();
+            while let Some(input) = self.inputs.pop_front() {
+                for effect in self.instance.step(input) {
+                    self.apply(effect).await?;
+                }
+                self.take_proposal();
+            }
+            let now = clock.now();
+            if now >= end {
+                return Ok(());
+            }
+            if let Some((round, at)) = self.due
+                && now >= at
+            {
+                self.overdue = self.overdue.saturating_add(1);
+                if self.overdue > BEFORE_TIMER {
+                    self.expire(round);
+                    continue;
+                }
+            }
+            if let Some((from, opened)) = next_message(&entry, |vote| self.instance.wants(vote)) {
+                self.verify(from, opened).await?;
+                continue;
+            }
+            let due = self.due;
+            let timer = async {
+                match due {
+                    Some((_, at)) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! { biased;
+                () = entry.wake.notified() => {}
+                () = timer => if let Some((round, _)) = due { self.expire(round) },
+                () = clock.sleep_until(end) => return Ok(()),
+            }
+        }
+    }
+
+    fn expire(&mut self, round: Round) {
+        self.due = None;
+        self.overdue = 0;
+        self.inputs.push_back(Input::Timeout { round });
+    }
+
+    fn take_proposal(&mut self) {
+        let Some(Proposal { hash, value, at }) = self.entry.state().proposal.take() else {
+            return;
+        };
+        self.values.insert(hash, value);
+        self.proposed_at = Some(at);
+        self.inputs.push_back(Input::Propose(hash));
+    }
+
+    async fn verify(&mut self, from: usize, opened: Opened) -> Result<(), ConsensusError> {
+        let parts = &self.consensus.parts;
+        let (signers, known) = (Arc::clone(&self.consensus.signers), self.values.clone());
+        let vote = opened.vote;
+        let job = move || opened.verify(&signers, &known);
+        let checked = match call(parts.compute.as_ref(), lane(self.entry.duty.kind), job).await? {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                parts.metrics.dropped("refused");
+                tracing::debug!(parent: &self.cx.span, duty = %self.entry.duty, kind = %vote.kind, peer = vote.source.0, %refusal, "consensus message refused");
+                return Ok(());
+            }
+        };
+        let new = checked
+            .values
+            .keys()
+            .filter(|hash| !self.values.contains_key(hash))
+            .count();
+        if let Some(brought) = self.brought.get_mut(from) {
+            if brought.saturating_add(new) > VALUES_PER_PEER {
+                parts.metrics.dropped("values");
+                return Ok(());
+            }
+            *brought = brought.saturating_add(new);
+        }
+        for (hash, value) in checked.values {
+            self.values.entry(hash).or_insert(value);
+        }
+        if let Some(frame) = wire::frame(&checked.msg, &self.values) {
+            self.sniffed.push(parts.clock.now(), frame);
+        }
+        self.inputs.push_back(Input::Message(checked.msg));
+        Ok(())
+    }
+
+    async fn apply(&mut self, effect: Effect<ValueHash>) -> Result<(), ConsensusError> {
+        match effect {
+            Effect::Broadcast(draft) => self.broadcast(draft).await,
+            Effect::SetTimer { round } => {
+                let at = self.timer.set(round, self.consensus.parts.clock.now());
+                self.due = Some((round, at));
+                self.overdue = 0;
+                Ok(())
+            }
+            Effect::StopTimer => {
+                self.due = None;
+                Ok(())
+            }
+            Effect::Compare { round, .. } => {
+                self.inputs.push_back(Input::Compared { round, agrees: true });
+                Ok(())
+            }
+            Effect::Decide { value, round, .. } => {
+                self.decided = true;
+                let outcome = self.decide(value, round).await;
+                let ended = outcome.clone();
+                self.entry.result.send_replace(Some(outcome));
+                ended
+            }
+            Effect::Note(trace) => {
+                self.note(trace);
+                Ok(())
+            }
+        }
+    }
+
+    async fn broadcast(&mut self, draft: Draft<ValueHash>) -> Result<(), ConsensusError> {
+        let parts = &self.consensus.parts;
+        let (duty, vote, key) = (self.entry.duty, draft.vote, Arc::clone(&parts.key));
+        let seal = call(parts.compute.as_ref(), lane(duty.kind), move || {
+            wire::seal(duty, &vote, &key)
+        })
+        .await?;
+        let msg = draft.sealed(seal);
+        let frame = wire::frame(&msg, &self.values).ok_or(ConsensusError::UnknownValue(duty))?;
+        self.sniffed.push(parts.clock.now(), frame.clone());
+        for peer in parts.net.peers().iter().filter(|p| p.idx != parts.net.me()) {
+            self.send(peer.idx, peer.name.clone(), frame.clone());
+        }
+        self.inputs.push_back(Input::Message(msg));
+        Ok(())
+    }
+
+    /// In a task of its own: a peer that cannot be reached holds up nobody.
+    fn send(&self, to: crate::ids::PeerIdx, name: String, frame: Bytes) {
+        let (net, duty) = (Arc::clone(&self.consensus.parts.net), self.entry.duty);
+        self.consensus.parts.life.task("consensus.send", async move {
+            if let Err(error) = net.send(to, PROTOCOL, frame).await {
+                tracing::debug!(%duty, peer = name, %error, "consensus message did not reach a peer");
+            }
+        });
+    }
+
+    async fn decide(&mut self, hash: ValueHash, round: Round) -> Result<(), ConsensusError> {
+        let consensus = Arc::clone(&self.consensus);
+        let (parts, duty) = (&consensus.parts, self.entry.duty);
+        let seconds = self.proposed_at.map(|at| parts.clock.now().since(at).as_secs_f64());
+        let leader = self.params.leader(round).map(|p| p.0);
+        parts
+            .metrics
+            .decided(duty.kind, self.timer.kind().name(), round.0, leader, seconds);
+        tracing::debug!(parent: &self.cx.span, %duty, round = round.0, leader, "consensus decided");
+
+        let value = self.values.get(&hash).ok_or(ConsensusError::UnknownValue(duty))?;
+        let set = UnsignedDataSet::from_proto(duty.kind, &value.set()?)
+            .map_err(|reason| ConsensusError::Data { duty, reason })?;
+        if let Err(error) = consensus.decided.emit(&self.cx, Arc::new(set)).await {
+            tracing::warn!(parent: &self.cx.span, %duty, %error, "decided data could not be taken over, the duty is lost here");
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, trace: Trace) {
+        let (duty, metrics) = (self.entry.duty, &self.consensus.parts.metrics);
+        match trace {
+            Trace::Fired { rule, round } => {
+                tracing::debug!(parent: &self.cx.span, %duty, rule = rule.name(), round = round.0, "consensus rule");
+            }
+            Trace::RoundChanged { to, because, left } => {
+                let [pre_prepare, prepare, commit, round_change] = left.steps();
+                let reason = if because == Rule::Timeout {
+                    left.reason()
+                } else {
+                    String::new()
+                };
+                tracing::debug!(
+                    parent: &self.cx.span, %duty, round = to.0, rule = because.name(),
+                    pre_prepare, prepare, commit, round_change, reason, "consensus round changed"
+                );
+                if because == Rule::Timeout && left.few_round_changes() {
+                    self.few_round_changes = true;
+                }
+                if because == Rule::JustifiedDecided && (self.few_round_changes || left.few_round_changes()) {
+                    metrics.few_round_changes(duty.kind, self.timer.kind().name(), "decided");
+                }
+            }
+            Trace::Dropped {
+                kind,
+                source,
+                round,
+                reason,
+            } => {
+                metrics.dropped("unjustified");
+                tracing::debug!(
+                    parent: &self.cx.span, %duty, %kind, peer = source.0, round = round.0, %reason,
+                    "unjustified consensus message dropped"
+                );
+            }
+        }
+    }
+
+    fn finish(self, end: Result<(), ConsensusError>) {
+        let (consensus, duty) = (self.consensus, self.entry.duty);
+        let metrics = &consensus.parts.metrics;
+        let outcome = match end {
+            Err(error) => {
+                metrics.failed();
+                Err(error)
+            }
+            Ok(()) if self.decided => Ok(()),
+            Ok(()) => {
+                metrics.timed_out(duty.kind, self.timer.kind().name());
+                if self.few_round_changes {
+                    metrics.few_round_changes(duty.kind, self.timer.kind().name(), "timeout");
+                }
+                let report = self.instance.report();
+                Err(ConsensusError::Timeout {
+                    duty,
+                    round: self.instance.round().0,
+                    reason: report.reason(),
+                })
+            }
+        };
+        self.entry.result.send_if_modified(|result| {
+            let open = result.is_none();
+            if open {
+                *result = Some(outcome);
+            }
+            open
+        });
+        consensus.sniffer.keep(self.sniffed);
+        self.entry.state().ended = true;
+        if consensus.is_over(duty) {
+            consensus.entries().remove(&duty);
+        }
+    }
+}
