@@ -4,6 +4,8 @@
 //! Guarantees: no clock, no network, no files; decoding never panics and accepts exactly one SSZ form per value.
 //! Not here: signatures as points (`tbls`), the wire envelopes of the duty workflow (`core::data`).
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 pub mod altair;
 pub mod api;
 mod attestation;

@@ -49,12 +49,8 @@ fn beginning(s: &str) -> String {
 
 fn parse_u64(s: &str) -> Result<u64, ParseError> {
     // `parse` alone would take "+1".
-    if s.bytes().all(|b| b.is_ascii_digit()) {
-        if let Ok(n) = s.parse() {
-            return Ok(n);
-        }
-    }
-    Err(ParseError::Number(beginning(s)))
+    let digits = s.bytes().all(|b| b.is_ascii_digit());
+    s.parse().ok().filter(|_| digits).ok_or_else(|| ParseError::Number(beginning(s)))
 }
 
 fn parse_hex(s: &str, out: &mut [u8]) -> Result<(), ParseError> {
@@ -794,3 +790,6 @@ impl<'de> Deserialize<'de> for Uint256 {
         from_text(d, "a quoted decimal number below 2^256")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_eth2::{
-    BeaconCommitteeSelection, BlsSignature, ChainSpec, DomainType, Epoch, ForkedAttestation, PresetKind, Root,
+    BeaconCommitteeSelection, BlsSignature, ChainSpec, DomainType, Epoch, ForkedAttestation, Root,
     SignedContributionAndProof, SignedValidatorRegistrationV1, SignedVoluntaryExit, SyncAggregatorSelectionData,
     SyncCommitteeMessage, SyncCommitteeSelection, Versioned, VersionedAttestation, VersionedSignedAggregateAndProof,
     VersionedSignedProposal, hash_tree_root, phase0, ssz,
@@ -277,14 +277,10 @@ impl SignedData {
     ///
     /// For bare signatures, and for blocks that break the network's limits.
     pub fn signing_root(&self, spec: &ChainSpec) -> Result<Root, DataError> {
-        let root = match (self, spec.preset) {
-            (Self::Proposal(p), PresetKind::Gnosis) => Some(p.block_root_in(spec.preset)?),
-            _ => self.message_root(),
-        };
-        match (root, self.domain_type()) {
-            (Some(root), Some(kind)) => Ok(spec.signing_root(root, kind, self.epoch(spec))),
-            _ => Err(DataError::NothingSigned),
-        }
+        let root =
+            if let Self::Proposal(p) = self { Some(p.block_root_in(spec.preset)?) } else { self.message_root() };
+        let (root, kind) = root.zip(self.domain_type()).ok_or(DataError::NothingSigned)?;
+        Ok(spec.signing_root(root, kind, self.epoch(spec)))
     }
 
     /// The sync subcommittee, for the two duties of which a validator may have several at once.

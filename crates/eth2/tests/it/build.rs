@@ -24,7 +24,9 @@ impl Draw {
     }
 
     pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
-        (0..n).map(|_| self.number().to_le_bytes()[3]).collect()
+        let mut bytes: Vec<u8> = (0..n.div_ceil(8)).flat_map(|_| self.number().to_le_bytes()).collect();
+        bytes.truncate(n);
+        bytes
     }
 
     /// Anything of fixed size: any bytes are one.

@@ -1,5 +1,8 @@
 //! What `eth2` does, seen from outside.
 
+#[cfg(test)]
 mod build;
+#[cfg(test)]
 mod properties;
+#[cfg(test)]
 mod vectors;

@@ -69,7 +69,7 @@ fn damage(bytes: &mut Vec<u8>, how: &[(u8, u16, u8)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn blocks_of_every_fork_come_back(seed: u64) {
