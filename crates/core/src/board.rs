@@ -216,7 +216,6 @@ mod tests {
         for round in 0..300_u32 {
             let spawn = |wait: bool| {
                 let board = Arc::clone(&board);
-                #[expect(clippy::disallowed_methods, reason = "racing threads are the point")]
                 rt.spawn(async move {
                     if wait {
                         board.wait(round).await.map(|v| *v)

@@ -43,6 +43,7 @@ pub mod time;
 pub mod tracker;
 pub mod validatorapi;
 pub mod validators;
+pub mod wire;
 
 pub use duty::{Duty, DutyType};
 pub use ids::{PeerIdx, PubKey, ShareIdx};

@@ -9,10 +9,13 @@ use std::{
 
 use crate::ports::{Batch, Durability, Flow, KeyValue, StoreError, Table};
 
+/// By table and key.
+type Entries = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    tables: Mutex<BTreeMap<(Table, Vec<u8>), Vec<u8>>>,
+    tables: Mutex<Entries>,
 }
 
 impl KeyValue for MemoryStore {

@@ -440,7 +440,7 @@ impl Step {
                 step: self.name.as_str(),
             })
             .observe(took.as_secs_f64());
-        tracing::debug!(parent: &cx.span, step = %self.name, ok = result.is_ok(), into_slot = ?self.into_slot(cx), ?took, "step ended");
+        tracing::debug!(parent: &cx.span, step = %self.name, ok = result.is_ok(), into_slot = ?self.since_slot(cx), ?took, "step ended");
         self.report(cx, value, result.clone());
         result
     }
@@ -457,7 +457,7 @@ impl Step {
     }
 
     /// Time since the duty's slot began, as operators ask for it.
-    fn into_slot(&self, cx: &DutyCx) -> Duration {
+    fn since_slot(&self, cx: &DutyCx) -> Duration {
         let shared = &self.policy.shared;
         shared.clock.now().since(shared.timing.start(cx.duty.slot))
     }

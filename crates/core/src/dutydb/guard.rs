@@ -104,17 +104,17 @@ impl Guard {
             (DutyType::Proposer, UnsignedData::Proposal(block)) => {
                 // One block per slot, whoever its validator is.
                 let stored = self.of(duty).map(|(_, v)| v).next();
-                if let Some(UnsignedData::Proposal(known)) = stored {
-                    if known.block_root() != block.block_root() {
-                        return Err(conflict("block"));
-                    }
+                if let Some(UnsignedData::Proposal(known)) = stored
+                    && known.block_root() != block.block_root()
+                {
+                    return Err(conflict("block"));
                 }
             }
             (DutyType::Attester, UnsignedData::Attestation(att)) => {
-                if let Some(UnsignedData::Attestation(known)) = self.value(duty, &validator) {
-                    if known != att {
-                        return Err(conflict("attestation"));
-                    }
+                if let Some(UnsignedData::Attestation(known)) = self.value(duty, &validator)
+                    && known != att
+                {
+                    return Err(conflict("attestation"));
                 }
                 let (slot, committee) = (att.data.slot, att.duty.committee_index);
                 let key = (slot, committee);
@@ -216,7 +216,7 @@ impl Guard {
 
     /// Number of stored values.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn stored(&self) -> usize {
         self.values.len()
     }
 }

@@ -258,7 +258,7 @@ impl Scheduler {
                 };
                 for kind in [DutyType::Attester, DutyType::Aggregator] {
                     self.table
-                        .set(Duty::new(duty.slot, kind), key, DutyDefinition::Attester(duty.clone()));
+                        .set(Duty::new(duty.slot, kind), key, DutyDefinition::Attester(duty));
                 }
             }
             if let Some((index, key)) = missing.first_key_value() {

@@ -1,6 +1,10 @@
 //! What `core` does, seen from outside.
 
+#[cfg(test)]
 mod fakes;
+#[cfg(test)]
 mod vectors_data;
+#[cfg(test)]
 mod vectors_workflow;
+#[cfg(test)]
 mod workflow;

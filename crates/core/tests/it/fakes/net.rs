@@ -93,7 +93,7 @@ impl Node {
         let me = &self.hub.peers[usize::from(self.me.0)];
         Inbound {
             from: Some(me.idx),
-            from_id: me.id.clone(),
+            from_id: me.id,
             msg,
         }
     }

@@ -76,7 +76,7 @@ fn message() -> ParSignedDataSet {
 
 impl Bench {
     async fn receive(&self, duty: Duty, set: &ParSignedDataSet) -> Result<(), ParSigExError> {
-        let from_id = self.hub.node(1).peers()[1].id.clone();
+        let from_id = self.hub.node(1).peers()[1].id;
         let inbound = Inbound {
             from: Some(PeerIdx(1)),
             from_id,
@@ -133,10 +133,10 @@ async fn strangers_unknown_shares_and_far_duties_are_refused() {
     ));
     let far = Duty::new(Slot(3 * SPE), DutyType::Attester);
     assert_eq!(b.receive(far, &message()).await, Err(ParSigExError::Gated(far)));
-    let from_id = b.hub.node(1).peers()[1].id.clone();
+    let from_id = b.hub.node(1).peers()[1].id;
     let relay = Inbound {
         from: None,
-        from_id: from_id.clone(),
+        from_id: from_id,
         msg: encode_parsigex(DUTY, &message()).into(),
     };
     assert_eq!(b.nodes[0].ex.receive(relay).await, Err(ParSigExError::Stranger));
