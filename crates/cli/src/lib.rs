@@ -1,0 +1,222 @@
+//! The command line of Trireme: flags, environment and file to checked settings, and the commands that use them.
+//!
+//! ```text
+//!   arguments ─► flags (raw texts) ─┐
+//!   environment, file ─► layers ────┴─► commands::*::config (checked, all problems together) ─► commands::*::run
+//! ```
+//!
+//! Guarantees: results go to standard output, log lines and errors to standard error; exit code 0 for success, help and an
+//! orderly stop, 1 for everything else. Nothing below this crate sees a raw flag.
+
+pub mod about;
+pub mod commands;
+mod definition_source;
+pub mod docs;
+pub mod flags;
+pub mod layers;
+mod logging;
+mod network;
+mod signals;
+pub mod values;
+mod writer;
+
+use std::{ffi::OsString, io::Write, path::Path, process::ExitCode};
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, parser::ValueSource};
+use commands::Given;
+use flags::{Cli, Command, CreateCommand};
+use layers::Surroundings;
+use trireme_telemetry::LogConfig;
+use values::Problems;
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line is wrong, or help was asked for, which clap treats alike.
+    #[error("{0}")]
+    Arguments(#[from] clap::Error),
+    /// The configuration file is of no use.
+    #[error(transparent)]
+    File(#[from] layers::FileError),
+    /// Settings are wrong. The usage of the command is shown with them.
+    #[error("{problems}")]
+    Settings {
+        /// All of them.
+        problems: Problems,
+        /// How to use the command.
+        usage: String,
+    },
+    /// It went wrong while running.
+    #[error("{0:#}")]
+    Run(#[from] anyhow::Error),
+}
+
+/// Runs the program: `arguments` with its name first, `environment` as it is, `folder` for the configuration file. Results
+/// are written to `out`.
+///
+/// # Errors
+/// [`Failure`]; [`report`] shows it.
+pub fn run(
+    arguments: Vec<OsString>,
+    environment: impl Iterator<Item = (String, String)>,
+    folder: &Path,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let root = Cli::command();
+    let first = root.clone().try_get_matches_from(&arguments)?;
+    let surroundings = Surroundings {
+        environment: environment.collect(),
+        file: layers::read_files(folder)?,
+    };
+    let mut complete = arguments;
+    complete.extend(layers::missing_arguments(&root, &first, &surroundings));
+    let matches = root.clone().try_get_matches_from(complete)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let (command, inner) = innermost(&root, &matches);
+    let invocation = Invocation {
+        given: given_flags(inner),
+        settings: logging::shown_settings(command, inner),
+        usage: command.clone().render_usage().to_string(),
+        unknown_keys: layers::unknown_keys(&root, &surroundings.file),
+    };
+    match cli.command {
+        Some(command) => invocation.run(command, out),
+        None => show_help(root, out),
+    }
+}
+
+/// Shows a failure as the program does at its end: the reason through the logger, help and usage as plain text.
+pub fn report(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Arguments(error) => {
+            // Writing to a closed terminal is nobody's problem any more.
+            let _ = error.print();
+            if error.use_stderr() {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
+        }
+        Failure::File(_) | Failure::Settings { .. } | Failure::Run(_) => {
+            if let Failure::Settings { usage, .. } = failure {
+                eprintln!("{usage}\n");
+            }
+            // If the command did not come as far as setting up its own log.
+            let _ = trireme_telemetry::logs::init(&LogConfig::default());
+            tracing::error!(topic = "cmd", "Application failed to start: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The command that was called, with its own arguments.
+fn innermost<'a>(root: &'a clap::Command, matches: &'a ArgMatches) -> (&'a clap::Command, &'a ArgMatches) {
+    let (mut command, mut inner) = (root, matches);
+    while let Some((name, deeper)) = inner.subcommand() {
+        let Some(found) = command.find_subcommand(name) else {
+            break;
+        };
+        (command, inner) = (found, deeper);
+    }
+    (command, inner)
+}
+
+fn given_flags(matches: &ArgMatches) -> Given {
+    matches
+        .ids()
+        .map(clap::Id::as_str)
+        .filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
+        .map(|id| id.replace('_', "-"))
+        .collect()
+}
+
+fn show_help(mut command: clap::Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    write!(out, "{}", command.render_help()).map_err(anyhow::Error::from)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is known of a call besides its raw flags.
+struct Invocation {
+    given: Given,
+    settings: String,
+    usage: String,
+    unknown_keys: Vec<String>,
+}
+
+impl Invocation {
+    fn run(self, command: Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+        match command {
+            Command::Version(flags) => commands::version::run(&flags, out)?,
+            Command::Enr(flags) => commands::enr::run(&flags, out)?,
+            Command::Create(create) => match create.command {
+                Some(CreateCommand::Enr(flags)) => commands::create_enr::run(&flags, out)?,
+                Some(CreateCommand::Cluster(flags)) => {
+                    let config = self.checked(commands::create_cluster::config(&flags, &self.given))?;
+                    self.begin(&LogConfig::default(), &[], false)?;
+                    commands::create_cluster::run(&config, out)?;
+                }
+                None => {
+                    let mut root = Cli::command();
+                    root.build();
+                    let create = root.find_subcommand("create").cloned().unwrap_or_default();
+                    return show_help(create, out);
+                }
+            },
+            Command::Run(flags) => {
+                let config = self.checked(commands::run::config(&flags, &self.given))?;
+                self.begin(&config.log, &config.warnings, true)?;
+                let done = runtime()?.block_on(trireme_node::run(config.node, trireme_node::Shutdown::on_signals()));
+                done.map_err(anyhow::Error::from)?;
+            }
+            Command::Relay(flags) => {
+                let config = self.checked(commands::relay::config(&flags, &self.given))?;
+                self.begin(&config.log, &config.warnings, true)?;
+                runtime()?.block_on(commands::relay::run(config))?;
+            }
+            #[cfg(feature = "devnet")]
+            Command::Devnet(flags) => {
+                let config = self.checked(commands::devnet::config(&flags))?;
+                self.begin(&config.log, &[], false)?;
+                let summary = runtime()?
+                    .block_on(trireme_devnet::run(config.devnet))
+                    .map_err(anyhow::Error::from)?;
+                return Ok(ExitCode::from(summary.exit_code()));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn checked<T>(&self, settings: Result<T, Problems>) -> Result<T, Failure> {
+        settings.map_err(|problems| Failure::Settings {
+            problems,
+            usage: self.usage.clone(),
+        })
+    }
+
+    /// Sets up logging and says what there is to say before the command begins.
+    fn begin(&self, log: &LogConfig, warnings: &[String], show_settings: bool) -> Result<(), Failure> {
+        // Set up already only where tests run several commands in one process.
+        match trireme_telemetry::logs::init(log) {
+            Ok(()) | Err(trireme_telemetry::LogError::Twice(_)) => {}
+            Err(error @ trireme_telemetry::LogError::Open { .. }) => return Err(Failure::Run(error.into())),
+        }
+        if show_settings {
+            tracing::info!(topic = "cmd", flags = self.settings, "Parsed config");
+        }
+        for warning in warnings {
+            tracing::warn!(topic = "cmd", "{warning}");
+        }
+        for key in &self.unknown_keys {
+            tracing::warn!(
+                topic = "cmd",
+                "The configuration file sets {key}, which is no flag of any command"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|e| Failure::Run(e.into()))
+}

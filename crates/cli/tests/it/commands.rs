@@ -1,0 +1,122 @@
+//! The small commands.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use trireme_cli::Failure;
+
+use crate::call::{refused, trireme};
+
+#[test]
+fn version_is_one_line_that_peers_and_scripts_parse() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = trireme(&["version"], &[], dir.path()).unwrap();
+    let (version, commit) = out.trim_end().split_once(' ').unwrap();
+    assert!(version.starts_with("v1.11.0-"), "{version}");
+    assert!(
+        commit.starts_with("[git_commit_hash=") && commit.contains(",git_commit_time=") && commit.ends_with(']'),
+        "{commit}"
+    );
+    assert_eq!(out.lines().count(), 1);
+    let verbose = trireme(&["version", "--verbose", "ignored"], &[], dir.path()).unwrap();
+    assert!(verbose.starts_with(&out));
+    assert!(verbose.contains("\nDependencies:\n\t"), "{verbose}");
+    assert!(
+        verbose.ends_with("Consensus protocols:\n\t/charon/consensus/qbft/2.0.0\n"),
+        "{verbose}"
+    );
+}
+
+#[test]
+fn create_enr_makes_a_key_once_and_enr_shows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("new/.charon");
+    let data = data.to_str().unwrap();
+    let created = trireme(&["create", "enr", "--data-dir", data], &[], dir.path()).unwrap();
+    let mut lines = created.lines();
+    assert_eq!(
+        lines.next(),
+        Some(format!("Created ENR private key: {data}/charon-enr-private-key").as_str())
+    );
+    let enr = lines.next().unwrap();
+    assert!(created.contains("WARNING"));
+
+    let file = std::path::Path::new(data).join("charon-enr-private-key");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let before = fs::read(&file).unwrap();
+    assert_eq!(before.len(), 64);
+    let again = refused(&["create", "enr", "--data-dir", data], dir.path());
+    assert!(again.contains("already exists"), "{again}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+
+    assert_eq!(
+        trireme(&["enr", "--data-dir", data], &[], dir.path()).unwrap(),
+        format!("{enr}\n")
+    );
+    let verbose = trireme(&["enr", "--data-dir", data, "--verbose"], &[], dir.path()).unwrap();
+    assert!(
+        verbose.starts_with(enr) && verbose.contains("secp256k1 pubkey: 0x0"),
+        "{verbose}"
+    );
+}
+
+#[test]
+fn commands_without_an_action_of_their_own_show_their_help() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(trireme(&[], &[], dir.path()).unwrap().contains("Usage: trireme"));
+    let create = trireme(&["create"], &[], dir.path()).unwrap();
+    assert!(create.contains("cluster") && create.contains("enr"), "{create}");
+}
+
+#[test]
+fn positional_arguments_and_unknown_flags_are_refused_where_charon_refuses_them() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["enr", "extra"][..],
+        &["relay", "extra"],
+        &["create", "enr", "extra"],
+        &["version", "--nonsense"],
+    ] {
+        assert!(
+            matches!(trireme(arguments, &[], dir.path()), Err(Failure::Arguments(_))),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn all_wrong_settings_of_a_node_are_told_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = refused(
+        &[
+            "run",
+            "--nickname=this-nickname-is-longer-than-any-may-be",
+            "--graffiti=this graffiti is longer than 28 bytes",
+            "--vc-tls-cert-file=cert.pem",
+            "--log-format=xml",
+            "--monitoring-address=3620",
+            "--beacon-node-headers=novalue",
+            "--beacon-node-timeout=2",
+        ],
+        dir.path(),
+    );
+    for flag in [
+        "nickname: exceeds 32 character limit",
+        "graffiti: graffiti string length is greater than maximum size",
+        "vc-tls-cert-file: goes together with",
+        "log-format: ",
+        "monitoring-address: \"3620\" is not host:port",
+        "beacon-node-headers: each header must be name=value",
+        "beacon-node-timeout: ",
+        "beacon-node-endpoints: missing",
+    ] {
+        assert!(error.contains(&format!("--{flag}")), "{flag}\n{error}");
+    }
+    assert!(error.starts_with("8 settings are wrong:"), "{error}");
+}
+
+#[test]
+fn a_relay_needs_an_address_to_listen_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = refused(&["relay"], dir.path());
+    assert!(error.contains("p2p TCP addresses required"), "{error}");
+}
