@@ -11,6 +11,7 @@
 
 mod accept;
 mod error;
+mod events;
 mod handlers;
 mod later;
 pub mod limits;

@@ -170,6 +170,17 @@ pub(crate) struct Passed {
 #[error("no beacon node answered: {0}")]
 pub(crate) struct NoneAnswered(String);
 
+impl NoneAnswered {
+    /// One reason per beacon node that was asked.
+    pub(crate) fn of(reasons: Vec<String>) -> Self {
+        Self(if reasons.is_empty() {
+            "none is configured".to_owned()
+        } else {
+            reasons.join("; ")
+        })
+    }
+}
+
 /// Which primary beacon node is best for a stream; given by whoever measures them.
 pub type Best = Arc<dyn Fn() -> Option<usize> + Send + Sync>;
 
@@ -217,30 +228,33 @@ impl Proxy {
         let first = if to_all {
             self.broadcast(request).await
         } else {
-            self.race(&self.primaries, request).await
+            self.race(&self.primaries, request).await.map(|(at, answer)| {
+                self.winner.store(at, Ordering::Relaxed);
+                answer
+            })
         };
         let answer = match first {
             Ok(answer) => answer,
             Err(why) if self.fallbacks.is_empty() => return Err(why),
-            Err(_) => self.race(&self.fallbacks, request).await?,
+            Err(_) => self.race(&self.fallbacks, request).await?.1,
         };
         Ok(streamed(answer, Some(crate::limits::PROXY_IDLE)))
     }
 
-    /// Opens an event stream at the best beacon node.
-    pub(crate) async fn events(&self, request: &Passed) -> Result<Response, NoneAnswered> {
-        let at = (self.best)().unwrap_or_else(|| self.winner.load(Ordering::Relaxed));
-        let upstream = self
+    /// Every beacon node: the best primary one, the other primary ones, the fallbacks.
+    pub(crate) fn best_first(&self) -> Vec<&Upstream> {
+        let best = (self.best)().unwrap_or_else(|| self.winner.load(Ordering::Relaxed));
+        let first = self.primaries.get(best);
+        let others = self
             .primaries
-            .get(at)
-            .or_else(|| self.primaries.first())
-            .or_else(|| self.fallbacks.first())
-            .ok_or_else(|| NoneAnswered("none is configured".to_owned()))?;
-        let answer = self.send(upstream, request).await.map_err(NoneAnswered)?;
-        Ok(streamed(answer, None))
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at != best)
+            .map(|(_, u)| u);
+        first.into_iter().chain(others).chain(&self.fallbacks).collect()
     }
 
-    async fn race(&self, upstreams: &[Upstream], request: &Passed) -> Result<reqwest::Response, NoneAnswered> {
+    async fn race(&self, upstreams: &[Upstream], request: &Passed) -> Result<(usize, reqwest::Response), NoneAnswered> {
         let mut running: FuturesUnordered<BoxFuture<'_, (usize, Result<reqwest::Response, String>)>> = upstreams
             .iter()
             .enumerate()
@@ -251,18 +265,11 @@ impl Proxy {
         let mut reasons = Vec::new();
         while let Some((at, result)) = running.next().await {
             match result {
-                Ok(answer) => {
-                    self.winner.store(at, Ordering::Relaxed);
-                    return Ok(answer);
-                }
+                Ok(answer) => return Ok((at, answer)),
                 Err(reason) => reasons.push(reason),
             }
         }
-        Err(NoneAnswered(if reasons.is_empty() {
-            "none is configured".to_owned()
-        } else {
-            reasons.join("; ")
-        }))
+        Err(NoneAnswered::of(reasons))
     }
 
     /// Subscriptions are worth having at every beacon node: waits for all, answers with the best one in their order.
@@ -280,11 +287,11 @@ impl Proxy {
                 Err(reason) => reasons.push(reason),
             }
         }
-        refusal.ok_or_else(|| NoneAnswered(reasons.join("; ")))
+        refusal.ok_or_else(|| NoneAnswered::of(reasons))
     }
 
     /// The error says no more than address and kind: the library's own text would show the whole URL.
-    async fn send(&self, upstream: &Upstream, request: &Passed) -> Result<reqwest::Response, String> {
+    pub(crate) async fn send(&self, upstream: &Upstream, request: &Passed) -> Result<reqwest::Response, String> {
         let mut builder = self
             .client
             .request(request.method.clone(), upstream.target(&request.path_and_query))
@@ -305,7 +312,8 @@ impl Proxy {
     }
 }
 
-fn streamed(answer: reqwest::Response, idle: Option<Duration>) -> Response {
+/// The answer with its body as it arrives; `idle` limits the silence within it.
+pub(crate) fn streamed(answer: reqwest::Response, idle: Option<Duration>) -> Response {
     let status = answer.status();
     let headers = for_client(answer.headers());
     let length = answer.content_length();

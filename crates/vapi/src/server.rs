@@ -193,11 +193,15 @@ impl Server {
         let (tx, rx) = oneshot::channel();
         let server = Arc::clone(self);
         self.life.task("vapi.submission", async move {
-            let result = handlers::answer(&server, asked, &awaited).await;
+            let limit = limits::HANDLER_DEADLINE;
+            let Ok(result) = tokio::time::timeout(limit, handlers::answer(&server, asked, &awaited)).await else {
+                return;
+            };
             // The client may be gone; what it submitted is not.
             let _ = tx.send(result);
         });
-        rx.await.map_err(|_| ApiError::internal("the node stops"))?
+        rx.await
+            .map_err(|_| ApiError::internal("the submission was given up"))?
     }
 
     async fn proxied(&self, parts: &Parts, body: Body) -> Response {

@@ -231,3 +231,55 @@ async fn sync_committee_duties_are_those_of_the_beacon_node_with_our_shares() {
     assert_eq!(refused.error(400), "too far ahead");
     life.stop().await;
 }
+
+#[tokio::test]
+async fn events_are_passed_on_as_they_arrive_and_from_a_beacon_node_that_is_there() {
+    let life = Life::new();
+    let bn = FakeBeacon::start(&life, |_| {
+        let first = futures::stream::once(async { Ok::<_, std::io::Error>("event: head\ndata: {}\n\n") });
+        let then_silence = futures::StreamExt::chain(first, futures::stream::pending());
+        response(
+            200,
+            &[("content-type", "text/event-stream")],
+            Body::from_stream(then_silence),
+        )
+    })
+    .await;
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&nobody().await).upstream(&bn.url));
+    let request = Request::get("/eth/v1/events?topics=block&topics=head")
+        .body(Body::empty())
+        .unwrap();
+    let answer = bench.server.handle(request).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
+    let mut body = answer.into_body().into_data_stream();
+    let first = futures::StreamExt::next(&mut body).await.unwrap().unwrap();
+    assert!(first.starts_with(b"event: head"));
+    assert_eq!(bn.sent()[0].path_and_query, "/eth/v1/events?topics=block&topics=head");
+    // The stream ends when the node stops.
+    bench.server.stop();
+    assert!(futures::StreamExt::next(&mut body).await.is_none());
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_that_the_beacon_node_does_not_know_does_not_cost_the_others() {
+    let life = Life::new();
+    let bn = FakeBeacon::start(&life, |sent| {
+        if sent.path_and_query.contains("execution_payload_available") {
+            return response(400, &[], "unknown topic");
+        }
+        response(200, &[("content-type", "text/event-stream")], "event: head\n\n")
+    })
+    .await;
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let got = bench
+        .get("/eth/v1/events?topics=head,execution_payload_available")
+        .await;
+    assert_eq!((got.status.as_u16(), &got.body[..]), (200, &b"event: head\n\n"[..]));
+    let got = bench.get("/eth/v1/events?topics=execution_payload_available").await;
+    assert_eq!((got.status.as_u16(), &got.body[..]), (400, &b"unknown topic"[..]));
+    life.stop().await;
+}

@@ -7,11 +7,13 @@ use serde_json::Value;
 use trireme_core::{
     Duty, DutyType, PeerIdx, PubKey,
     cluster::{Cluster, Validator},
+    definitions::DutyDefinition,
     scheme::{Bls, Claim, Scheme as _, Signer},
 };
 use trireme_eth2::{
-    AttestationData, AttesterDuty, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex, DomainType, ProposalResponse,
-    ProposerDuty, Root, SingleAttestation, Slot, SyncDuty, ValidatorIndex, ValidatorInfo, hash_tree_root,
+    AttestationData, AttesterDuty, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex, DomainType, Fork,
+    ForkedAttestation, ProposalResponse, ProposerDuty, Root, SingleAttestation, Slot, SyncDuty, ValidatorIndex,
+    ValidatorInfo, Versioned as _, VersionedProposal, VersionedSignedProposal, hash_tree_root,
 };
 use trireme_vapi::{Endpoint, Route, route};
 
@@ -57,6 +59,21 @@ impl Exchange {
     pub(super) fn ok_json(&self) -> Option<Value> {
         let body = self.answer.as_ref().filter(|_| self.status == Some(200))?;
         serde_json::from_slice(body).ok()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The block in the body.
+    fn block(&self, blinded: bool) -> Option<VersionedSignedProposal> {
+        let fork: Fork = self.header("eth-consensus-version")?.parse().ok()?;
+        if self.header("content-type") == Some("application/octet-stream") {
+            VersionedSignedProposal::decode_ssz(fork, blinded, &self.body).ok()
+        } else {
+            VersionedSignedProposal::decode_json(fork, blinded, std::str::from_utf8(&self.body).ok()?).ok()
+        }
     }
 
     pub(super) async fn replay(&self, bench: &Bench) -> crate::fixture::Got {
@@ -195,14 +212,22 @@ impl Session {
                 } else if one.status == Some(408) {
                     known.unresolved.push(Slot(slot));
                 }
-                known
+                // Whose duty it was is of no matter here, but it was somebody's of the cluster.
+                let set = known
                     .definitions
                     .entry(Duty::new(Slot(slot), DutyType::Attester))
                     .or_default();
+                let somebody = duty(
+                    BlsPubkey([u8::try_from(committee % 256).unwrap(); 48]),
+                    Slot(slot),
+                    committee,
+                );
+                set.0
+                    .insert(PubKey(somebody.pubkey.0), DutyDefinition::Attester(somebody));
             }
             Endpoint::SubmitAttestationsV2 => {
                 let Ok(votes) = serde_json::from_slice::<Vec<SingleAttestation>>(&one.body) else {
-                    return;
+                    return self.learn_full(known, one);
                 };
                 for vote in votes {
                     let Some(key) = self.indices.get(&vote.attester_index) else {
@@ -213,15 +238,20 @@ impl Session {
                             .pubkeys
                             .insert((vote.data.slot, committee, vote.attester_index), *key);
                     }
-                    known.attesters.push(AttesterDuty {
-                        pubkey: BlsPubkey(key.0),
-                        slot: vote.data.slot,
-                        validator_index: vote.attester_index,
-                        committee_index: vote.committee_index,
-                        committee_length: 1,
-                        committees_at_slot: 1,
-                        validator_committee_index: 0,
-                    });
+                    let mut duty = duty(BlsPubkey(key.0), vote.data.slot, vote.committee_index.0);
+                    duty.validator_index = vote.attester_index;
+                    known.attesters.push(duty);
+                }
+            }
+            Endpoint::GetValidator => {
+                if let Some(json) = &json {
+                    let mut v = of::<ValidatorInfo>(json["data"].clone());
+                    if let Some(key) = self.group(v.validator.pubkey)
+                        && known.validators.iter().all(|k| k.index != v.index)
+                    {
+                        v.validator.pubkey = BlsPubkey(key.0);
+                        known.validators.push(v);
+                    }
                 }
             }
             Endpoint::ProposeBlockV3 => {
@@ -230,52 +260,133 @@ impl Session {
                 };
                 let reveal = one.query("randao_reveal").and_then(|t| BlsSignature::from_str(&t).ok());
                 let block = json.map(of::<ProposalResponse>);
-                // The proposer is who signed the randao reveal; without real keys, whom the block names.
-                let signer = match (verifier, reveal) {
-                    (Some(bls), Some(reveal)) => self.randao_signer(bls, slot, reveal),
-                    _ => block
-                        .as_ref()
-                        .and_then(|b| self.indices.get(&b.proposal.proposer_index()).copied()),
-                };
-                if let Some(key) = signer {
-                    known.proposers.retain(|d| d.slot != slot);
-                    let validator_index = ValidatorIndex(0);
-                    known.proposers.push(ProposerDuty {
-                        pubkey: BlsPubkey(key.0),
-                        slot,
-                        validator_index,
-                    });
-                } else if one.status == Some(200) {
-                    panic!("{}: the randao reveal is nobody's", one.name);
-                }
+                let named = block.as_ref().map(|b| b.proposal.proposer_index());
+                let epoch = self.chain.epoch(slot);
+                let root = self
+                    .chain
+                    .signing_root(hash_tree_root(&epoch), DomainType::Randao, epoch);
+                self.learn_proposer(known, one, slot, verifier.zip(reveal).map(|(v, s)| (v, root, s)), named);
                 if let Some(block) = block {
                     known.proposals.insert(slot, Arc::new(block.proposal));
                 }
+            }
+            Endpoint::SubmitProposalV1
+            | Endpoint::SubmitProposalV2
+            | Endpoint::SubmitBlindedBlockV1
+            | Endpoint::SubmitBlindedBlockV2 => {
+                let blinded = matches!(
+                    endpoint,
+                    Endpoint::SubmitBlindedBlockV1 | Endpoint::SubmitBlindedBlockV2
+                );
+                let Some(signed) = one.block(blinded).filter(|_| one.status == Some(200)) else {
+                    return;
+                };
+                let epoch = self.chain.epoch(signed.slot());
+                let root = self
+                    .chain
+                    .signing_root(signed.block_root(), DomainType::BeaconProposer, epoch);
+                let signature = signed.signature();
+                let claim = verifier.map(|v| (v, root, signature));
+                self.learn_proposer(known, one, signed.slot(), claim, Some(signed.proposer_index()));
+                // The recording may lack the answer that this block was in.
+                known
+                    .proposals
+                    .entry(signed.slot())
+                    .or_insert_with(|| Arc::new(unsigned(&signed)));
             }
             _ => {}
         }
     }
 
-    fn randao_signer(&self, bls: &Bls, slot: Slot, signature: BlsSignature) -> Option<PubKey> {
-        let epoch = self.chain.epoch(slot);
-        let root = self
-            .chain
-            .signing_root(hash_tree_root(&epoch), DomainType::Randao, epoch);
-        let signer = |key| Signer::Share(key, self.cluster.share());
+    /// The proposer is who made the signature; without real keys, whom the block names.
+    fn learn_proposer(
+        &self,
+        known: &mut Known,
+        one: &Exchange,
+        slot: Slot,
+        claim: Option<(&Bls, Root, BlsSignature)>,
+        named: Option<ValidatorIndex>,
+    ) {
+        let signer = match claim {
+            Some((bls, root, signature)) => self.signer(bls, root, signature),
+            None => named.and_then(|index| self.indices.get(&index).copied()),
+        };
+        let Some(key) = signer else {
+            assert_ne!(one.status, Some(200), "{}: the signature is nobody's", one.name);
+            return;
+        };
+        known.proposers.retain(|d| d.slot != slot);
+        known.proposers.push(ProposerDuty {
+            pubkey: BlsPubkey(key.0),
+            slot,
+            validator_index: ValidatorIndex(0),
+        });
+    }
+
+    fn signer(&self, bls: &Bls, root: Root, signature: BlsSignature) -> Option<PubKey> {
         let keys = self.cluster.keys();
-        let claims: Vec<_> = keys
-            .iter()
-            .map(|key| Claim {
-                signer: signer(*key),
-                root,
-                signature,
-            })
-            .collect();
+        let claim = |key: &PubKey| Claim {
+            signer: Signer::Share(*key, self.cluster.share()),
+            root,
+            signature,
+        };
+        let claims: Vec<_> = keys.iter().map(claim).collect();
         let verdicts = bls.verify_set(&claims, &[1; 32]);
         keys.into_iter()
             .zip(verdicts)
             .find_map(|(key, verdict)| verdict.is_ok().then_some(key))
     }
+
+    /// Attestations from before Electra: the validator at the bit of its committee.
+    fn learn_full(&self, known: &mut Known, one: &Exchange) {
+        let list: Vec<Value> = serde_json::from_slice(&one.body).unwrap_or_default();
+        for attestation in list {
+            let Ok(attestation) = ForkedAttestation::decode_json(Fork::Deneb, &attestation.to_string()) else {
+                continue;
+            };
+            let (data, bits) = (*attestation.data(), attestation.set_bits());
+            let duty = known.attesters.iter().find(|d| {
+                (d.slot, d.committee_index) == (data.slot, data.index)
+                    && bits.len() == 1
+                    && usize::try_from(d.validator_committee_index).ok() == bits.first().copied()
+            });
+            if let Some(duty) = duty.copied() {
+                let key = PubKey(duty.pubkey.0);
+                known.pubkeys.insert((data.slot, data.index, duty.validator_index), key);
+            }
+        }
+    }
+}
+
+fn duty(pubkey: BlsPubkey, slot: Slot, committee: u64) -> AttesterDuty {
+    AttesterDuty {
+        pubkey,
+        slot,
+        validator_index: ValidatorIndex(0),
+        committee_index: CommitteeIndex(committee),
+        committee_length: 1,
+        committees_at_slot: 1,
+        validator_committee_index: 0,
+    }
+}
+
+/// The block without its signature, by way of JSON.
+fn unsigned(signed: &VersionedSignedProposal) -> VersionedProposal {
+    let mut text = Vec::new();
+    signed
+        .serialize_data(&mut serde_json::Serializer::new(&mut text))
+        .unwrap();
+    let mut json: Value = serde_json::from_slice(&text).unwrap();
+    let inner = match json.get("signed_block").map(|b| b["message"].clone()) {
+        Some(block) => {
+            let map = json.as_object_mut().unwrap();
+            map.remove("signed_block");
+            map.insert("block".to_owned(), block);
+            json
+        }
+        None => json["message"].clone(),
+    };
+    VersionedProposal::decode_json(signed.fork(), signed.is_blinded(), &inner.to_string()).unwrap()
 }
 
 /// A cluster of these validators: group key and the shares in the order of the operators.
