@@ -111,6 +111,12 @@ pub enum NodeError {
     /// What the store holds of signatures cannot be used.
     #[error("the store of signatures cannot be used: {0}")]
     Signatures(#[from] trireme_core::aggsigdb::AggSigDbError),
+    /// What was open before a restart cannot be taken up.
+    #[error("what was open before the restart cannot be taken up: {0}")]
+    Resume(#[from] trireme_core::step::StepError),
+    /// No such cluster can agree on anything.
+    #[error("the cluster cannot run consensus: {0}")]
+    Nodes(#[from] trireme_qbft::NodeCountError),
     /// A part that the node cannot be without has ended.
     #[error("{task} ended: {reason}; the node stopped after saving its store")]
     Essential {

@@ -4,10 +4,8 @@
 //! told its chain the node is there for its peers and says at the validator API who it is; duties begin afterwards.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::AtomicU64,
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
 };
 
 use prometheus_client::registry::Registry;
@@ -17,6 +15,7 @@ use trireme_beacon::{Client, DutiesOnce, Timeouts};
 use trireme_core::{
     clock::SystemClock,
     compute::Pool,
+    consensus::{ConsensusConfig, timer::TimerFeatures},
     entropy::OsEntropy,
     fetcher::Graffiti,
     journal::Journal,
@@ -33,7 +32,9 @@ use trireme_telemetry::{Monitoring, metrics as telemetry};
 use crate::{
     BeaconConfig, NodeConfig, NodeError, about,
     cluster::{self, Loaded},
-    early, keylock, known, listen,
+    early,
+    keylock::{KeyLock, TimestampLock},
+    known, listen,
     ready::{Check, Ready},
     stop::{Parts, Shutdown},
     workflow::{Lives, Ports, Settings, Workflow, timing},
@@ -41,6 +42,8 @@ use crate::{
 
 /// Where the store lies in the data folder.
 const STORE: &str = "store";
+/// How long requests from before the start may take to end.
+const EARLY_GRACE: Duration = Duration::from_secs(1);
 const VALIDATOR_API_FLAG: &str = "--validator-api-address";
 const MONITORING_FLAG: &str = "--monitoring-address";
 
@@ -52,24 +55,27 @@ const MONITORING_FLAG: &str = "--monitoring-address";
 pub async fn run(config: NodeConfig, shutdown: Shutdown) -> Result<(), NodeError> {
     let life = Life::new();
     shutdown.watch(&life);
-    let mut journal = None;
-    let result = run_in(&config, &shutdown, &life, &mut journal).await;
+    let mut held = Held::default();
+    let result = run_in(&config, &shutdown, &life, &mut held).await;
     life.stop().await;
-    if let Some(journal) = journal {
+    if let Some(journal) = held.journal.take() {
         blocking(move || journal.close()).await;
     }
+    drop(held);
     result
 }
 
-async fn run_in(
-    config: &NodeConfig,
-    shutdown: &Shutdown,
-    life: &Life,
-    kept: &mut Option<Arc<Journal>>,
-) -> Result<(), NodeError> {
+/// What is given back only when every task has ended.
+#[derive(Default)]
+struct Held {
+    journal: Option<Arc<Journal>>,
+    key_lock: Option<KeyLock>,
+}
+
+async fn run_in(config: &NodeConfig, shutdown: &Shutdown, life: &Life, held: &mut Held) -> Result<(), NodeError> {
     let started = tokio::select! { biased;
         reason = life.stop_asked() => return outcome(reason, Vec::new()),
-        started = Box::pin(start(config, life, kept)) => started?,
+        started = Box::pin(start(config, life, held)) => started?,
     };
     let reason = life.stop_asked().await;
     if let StopReason::Ended { .. } | StopReason::Panicked { .. } = &reason {
@@ -97,7 +103,7 @@ fn outcome(reason: StopReason, late: Vec<&'static str>) -> Result<(), NodeError>
 }
 
 /// The start order.
-async fn start(config: &NodeConfig, life: &Life, kept: &mut Option<Arc<Journal>>) -> Result<Parts, NodeError> {
+async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Parts, NodeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     tracing::info!(
@@ -109,20 +115,26 @@ async fn start(config: &NodeConfig, life: &Life, kept: &mut Option<Arc<Journal>>
 
     // What we are, and that nobody else is it.
     let identity = cluster::identity(&config.private_key_file)?;
-    let key_lock = keylock::KeyLock::take(&config.private_key_file)?;
+    held.key_lock = Some(KeyLock::take(&config.private_key_file)?);
     let loaded = {
         let config = config.clone();
         Arc::new(blocking(move || cluster::load(&config, identity)).await?)
     };
     if config.private_key_file_lock {
         let hash = format!("0x{}", hex::encode(loaded.cluster.hash));
-        let file = keylock::TimestampLock::take(&config.private_key_file, hash, clock.now())?;
+        let file = TimestampLock::take(&config.private_key_file, hash, clock.now())?;
         let clock = Arc::clone(&clock);
         life.task("private key lock", async move { file.keep(clock.as_ref()).await });
     }
-    // Held until every task of the node has ended.
-    life.task("private key", hold(key_lock));
     log_lock(config, &loaded);
+    let graffiti = graffiti(config, &loaded)?;
+
+    if config.validator_api.tls.is_some() {
+        return Err(NodeError::Setting {
+            flag: "--vc-tls-cert-file",
+            reason: "TLS at the validator API is not built yet; leave the flag out, or put a TLS proxy in front".to_owned(),
+        });
+    }
 
     // Places to listen: before anything is written or sent.
     let vapi_listener = listen::bind(VALIDATOR_API_FLAG, &config.validator_api.address).await?;
@@ -151,7 +163,7 @@ async fn start(config: &NodeConfig, life: &Life, kept: &mut Option<Arc<Journal>>
     let path = config.data_dir.join(STORE);
     let store = blocking(move || SledStore::open(&path, &owner)).await?;
     let journal = Arc::new(Journal::start(Arc::new(store)).map_err(no_threads)?);
-    *kept = Some(Arc::clone(&journal));
+    held.journal = Some(Arc::clone(&journal));
 
     // The other operators.
     let (net, host) = start_network(config, life, &loaded, &registry, &clock, &entropy).await?;
@@ -186,7 +198,6 @@ async fn start(config: &NodeConfig, life: &Life, kept: &mut Option<Arc<Journal>>
         duties_stop: CancellationToken::new(),
     };
     let cluster = Arc::new(loaded.cluster.clone());
-    let graffiti = graffiti(config, &loaded)?;
     let workflow = Workflow::start(
         Ports {
             beacon: Arc::clone(&beacon),
@@ -198,7 +209,14 @@ async fn start(config: &NodeConfig, life: &Life, kept: &mut Option<Arc<Journal>>
             scheme: Arc::new(scheme),
             caches,
         },
-        Settings { cluster, chain, graffiti, builder: config.proposals.builder_api },
+        Settings {
+            cluster,
+            chain,
+            graffiti,
+            builder: config.proposals.builder_api,
+            identity: Arc::new(loaded.identity.clone()),
+            consensus: consensus_config(config),
+        },
         &lives,
         &registry,
     )
@@ -206,7 +224,9 @@ async fn start(config: &NodeConfig, life: &Life, kept: &mut Option<Arc<Journal>>
 
     // The validator client may come.
     early_stop.cancel();
-    early_end.cancelled().await;
+    if tokio::time::timeout(EARLY_GRACE, early_end.cancelled()).await.is_err() {
+        tracing::debug!("A connection from before the start is still open");
+    }
     let requests = Arc::new(AtomicU64::new(0));
     let vapi = life.child();
     let vapi_stop = CancellationToken::new();
@@ -240,10 +260,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         // A panic there is a panic here; a cancelled runtime has nobody to tell.
         Err(e) => std::panic::resume_unwind(e.into_panic()),
     }
-}
-
-async fn hold<T>(_held: T) {
-    std::future::pending().await
 }
 
 fn no_threads(e: std::io::Error) -> NodeError {
@@ -379,6 +395,22 @@ fn graffiti(config: &NodeConfig, loaded: &Loaded) -> Result<Graffiti, NodeError>
     let append = !config.proposals.graffiti_disable_client_append;
     Graffiti::new(&config.proposals.graffiti, &about::default_graffiti(&config.version), append, &loaded.cluster)
         .map_err(|e| NodeError::Setting { flag: "--graffiti", reason: e.to_string() })
+}
+
+/// The switches of consensus that `--feature-set-enable` and `--feature-set-disable` set.
+fn consensus_config(config: &NodeConfig) -> ConsensusConfig {
+    let named = |list: &[String], name: &str| list.iter().any(|f| f.eq_ignore_ascii_case(name));
+    let on = |name: &str, default: bool| {
+        !named(&config.features_disabled, name) && (default || named(&config.features_enabled, name))
+    };
+    ConsensusConfig {
+        timers: TimerFeatures {
+            eager_double_linear: on("eager_double_linear", true),
+            linear: on("linear", false),
+            proposal_timeout: on("proposal_timeout", true),
+        },
+        participate: on("consensus_participate", true),
+    }
 }
 
 fn serve_validator_api(

@@ -10,6 +10,7 @@ use trireme_core::{
     aggsigdb::AggSigDb,
     bcast::{BroadcastMetrics, Broadcaster},
     cluster::Cluster,
+    consensus::{Consensus, ConsensusConfig, ConsensusMetrics, ConsensusParts},
     cx::CxSource,
     dutydb::DutyDb,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
@@ -29,8 +30,10 @@ use trireme_core::{
     tracker::{BeaconChain, Inclusion, Tracker, TrackerMetrics},
     validatorapi::{self, ValidatorApi},
     validators::ValidatorCache,
+    wire::{Components, wire},
 };
 use trireme_eth2::ChainSpec;
+use trireme_keys::IdentityKey;
 
 use crate::NodeError;
 
@@ -67,6 +70,10 @@ pub struct Settings {
     pub graffiti: Graffiti,
     /// Whether blocks of builders are asked for.
     pub builder: bool,
+    /// Signs our consensus messages.
+    pub identity: Arc<IdentityKey>,
+    /// Switches of consensus.
+    pub consensus: ConsensusConfig,
 }
 
 /// The parts of life that a workflow's tasks belong to, in the order in which they stop.
@@ -111,7 +118,7 @@ impl Workflow {
         registry: &Mutex<Registry>,
     ) -> Result<Self, NodeError> {
         let Ports { beacon, net, journal, clock, compute, entropy, scheme, caches } = ports;
-        let Settings { cluster, chain, graffiti, builder } = settings;
+        let Settings { cluster, chain, graffiti, builder, identity, consensus } = settings;
         let timing = timing(&chain);
         let cx = CxSource::new(timing, lives.duties_stop.clone(), cluster.hash);
         let gate = DutyGate::new(Arc::clone(&clock), timing);
@@ -207,10 +214,37 @@ impl Workflow {
             pubkeys: Arc::clone(&dutydb) as _,
             definitions: Arc::clone(&scheduler) as _,
             scheme,
-            compute,
+            compute: Arc::clone(&compute),
             entropy,
             cx,
         }));
+
+        let consensus = Arc::new(Consensus::new(ConsensusParts {
+            net: Arc::clone(&net),
+            key: identity,
+            keys: net.peers().iter().map(|p| p.id.public_key()).collect(),
+            gate,
+            clock,
+            timing,
+            compute: Arc::clone(&compute),
+            life: lives.duties.clone(),
+            config: consensus,
+            metrics: metrics.consensus,
+        })?);
+
+        let components = Components {
+            scheduler: Arc::clone(&scheduler),
+            fetcher,
+            consensus: Arc::clone(&consensus),
+            dutydb: Arc::clone(&dutydb),
+            vapi: Arc::clone(&vapi),
+            parsigdb: Arc::clone(&parsigdb),
+            parsigex: Arc::clone(&parsigex),
+            sigagg,
+            aggsigdb: Arc::clone(&aggsigdb),
+            bcast,
+        };
+        wire(&components, &policy);
 
         // Tasks. Whoever remembers is there before whoever brings.
         lives.duties.task("tracker", tracker.run());
@@ -218,7 +252,8 @@ impl Workflow {
         lives.duties.task("dutydb", Arc::clone(&dutydb).run());
         lives.duties.task("aggsigdb", Arc::clone(&aggsigdb).run());
         lives.duties.task("parsigdb", Arc::clone(&parsigdb).run());
-        let serving = vec![parsigex.serve()];
+        let serving = vec![consensus.serve(), parsigex.serve()];
+        parsigdb.resume().await?;
         let refreshed = Arc::clone(&validators);
         scheduler.on_slot("validators", move |tick| Box::pin(Arc::clone(&refreshed).on_slot(tick)));
         let preparation = Arc::new(ProposalPreparation::new(beacon, validators, cluster));
@@ -234,6 +269,7 @@ impl Workflow {
 /// The metrics of all components.
 struct Metrics {
     steps: StepMetrics,
+    consensus: ConsensusMetrics,
     tracker: TrackerMetrics,
     scheduler: SchedulerMetrics,
     fetcher: FetcherMetrics,
@@ -247,6 +283,7 @@ impl Metrics {
     fn register(registry: &mut Registry) -> Self {
         Self {
             steps: StepMetrics::register(registry),
+            consensus: ConsensusMetrics::register(registry),
             tracker: TrackerMetrics::register(registry),
             scheduler: SchedulerMetrics::register(registry),
             fetcher: FetcherMetrics::register(registry),
