@@ -7,7 +7,7 @@
 
 #[cfg(feature = "mocks")]
 pub mod judge;
-#[cfg(feature = "mocks")]
-pub mod vc;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "mocks")]
+pub mod vc;

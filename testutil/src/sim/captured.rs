@@ -14,7 +14,10 @@ pub struct Captured<T> {
 
 impl<T> Default for Captured<T> {
     fn default() -> Self {
-        Self { seen: Mutex::default(), more: Notify::new() }
+        Self {
+            seen: Mutex::default(),
+            more: Notify::new(),
+        }
     }
 }
 
@@ -31,7 +34,10 @@ impl<T: Send + Sync + 'static> Captured<T> {
     ///
     /// Never.
     pub async fn take(self: Arc<Self>, cx: DutyCx, value: Arc<T>) -> Result<(), StepError> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push((cx.duty, value));
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((cx.duty, value));
         self.more.notify_waiters();
         Ok(())
     }

@@ -16,19 +16,28 @@ impl SimClock {
     /// A clock that shows `start` now. Call it inside the runtime.
     #[must_use]
     pub fn starting_at(start: UnixTime) -> Self {
-        Self { start, begun: tokio::time::Instant::now() }
+        Self {
+            start,
+            begun: tokio::time::Instant::now(),
+        }
     }
 
     /// The same clock, `by` ahead.
     #[must_use]
     pub fn ahead(&self, by: Duration) -> Self {
-        Self { start: self.start.after(by), begun: self.begun }
+        Self {
+            start: self.start.after(by),
+            begun: self.begun,
+        }
     }
 
     /// The same clock, `by` behind.
     #[must_use]
     pub fn behind(&self, by: Duration) -> Self {
-        Self { start: self.start.before(by), begun: self.begun }
+        Self {
+            start: self.start.before(by),
+            begun: self.begun,
+        }
     }
 }
 

@@ -42,7 +42,13 @@ pub struct Link {
 impl Default for Link {
     /// Half a millisecond, reliable.
     fn default() -> Self {
-        Self { latency: Duration::from_micros(500), jitter: Duration::ZERO, loss: 0, duplication: 0, up: true }
+        Self {
+            latency: Duration::from_micros(500),
+            jitter: Duration::ZERO,
+            loss: 0,
+            duplication: 0,
+            up: true,
+        }
     }
 }
 
@@ -76,20 +82,39 @@ impl SimNet {
     #[must_use]
     pub fn new(nodes: u8, seed: u64) -> Arc<Self> {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let keys: Vec<IdentityKey> = (0..nodes).map(|_| IdentityKey::generate(|out| rng.fill_bytes(out))).collect();
+        let keys: Vec<IdentityKey> = (0..nodes)
+            .map(|_| IdentityKey::generate(|out| rng.fill_bytes(out)))
+            .collect();
         let peer = |(idx, key): (u8, &IdentityKey)| {
             let id = PeerId::from(key.public_key());
-            Peer { idx: PeerIdx(idx), name: peer_name(&id), id }
+            Peer {
+                idx: PeerIdx(idx),
+                name: peer_name(&id),
+                id,
+            }
         };
         let peers = (0..nodes).zip(&keys).map(peer).collect();
         let (links, handlers, tasks) = (BTreeMap::new(), BTreeMap::new(), JoinSet::new());
-        Arc::new(Self { peers, keys, state: Mutex::new(State { rng, links, handlers, registrations: 0, tasks }) })
+        Arc::new(Self {
+            peers,
+            keys,
+            state: Mutex::new(State {
+                rng,
+                links,
+                handlers,
+                registrations: 0,
+                tasks,
+            }),
+        })
     }
 
     /// A node's side.
     #[must_use]
     pub fn peer(self: &Arc<Self>, me: PeerIdx) -> Arc<SimPeer> {
-        Arc::new(SimPeer { net: Arc::clone(self), me })
+        Arc::new(SimPeer {
+            net: Arc::clone(self),
+            me,
+        })
     }
 
     /// A node's identity key.
@@ -155,8 +180,11 @@ impl SimNet {
         let mut per_mille = || u16::try_from(rng.next_u64() % 1000).unwrap_or_default();
         let (lost, doubled) = (per_mille() < link.loss, per_mille() < link.duplication);
         let delays = [rng.next_u64(), rng.next_u64()].map(|draw| {
-            let most = u64::try_from(link.jitter.as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
-            link.latency.saturating_add(Duration::from_nanos(draw.checked_rem(most).unwrap_or_default()))
+            let most = u64::try_from(link.jitter.as_nanos())
+                .unwrap_or(u64::MAX)
+                .saturating_add(1);
+            link.latency
+                .saturating_add(Duration::from_nanos(draw.checked_rem(most).unwrap_or_default()))
         });
         let copies = match (link.up && !lost, doubled) {
             (false, _) => 0,
@@ -167,11 +195,16 @@ impl SimNet {
     }
 
     fn handler(&self, of: PeerIdx, proto: ProtocolId) -> Option<Handler> {
-        self.state().handlers.get(&(of, proto.name)).map(|(_, handler)| Arc::clone(handler))
+        self.state()
+            .handlers
+            .get(&(of, proto.name))
+            .map(|(_, handler)| Arc::clone(handler))
     }
 
     fn name(&self, of: PeerIdx) -> String {
-        self.peers.get(usize::from(of.0)).map_or_else(|| format!("peer {}", of.0), |p| p.name.clone())
+        self.peers
+            .get(usize::from(of.0))
+            .map_or_else(|| format!("peer {}", of.0), |p| p.name.clone())
     }
 
     fn is_up(&self, from: PeerIdx, to: PeerIdx) -> bool {
@@ -183,15 +216,29 @@ impl SimPeer {
     fn check(&self, to: PeerIdx, proto: ProtocolId, msg: &Bytes) -> Result<Inbound, NetError> {
         let peer = self.net.name(to);
         if usize::from(to.0) >= self.net.peers.len() || !self.net.is_up(self.me, to) {
-            return Err(NetError::Unreachable { peer, reason: "the link is down".to_owned() });
+            return Err(NetError::Unreachable {
+                peer,
+                reason: "the link is down".to_owned(),
+            });
         }
         if msg.len() > proto.max_frame {
             let reason = format!("a frame of {} bytes is larger than {}", msg.len(), proto.max_frame);
-            return Err(NetError::Stream { peer, protocol: proto.name, reason });
+            return Err(NetError::Stream {
+                peer,
+                protocol: proto.name,
+                reason,
+            });
         }
         let me = self.net.peers.get(usize::from(self.me.0));
-        let unknown = || NetError::Unreachable { peer: self.net.name(self.me), reason: "no such node".to_owned() };
-        Ok(Inbound { from: Some(self.me), from_id: me.ok_or_else(unknown)?.id, msg: msg.clone() })
+        let unknown = || NetError::Unreachable {
+            peer: self.net.name(self.me),
+            reason: "no such node".to_owned(),
+        };
+        Ok(Inbound {
+            from: Some(self.me),
+            from_id: me.ok_or_else(unknown)?.id,
+            msg: msg.clone(),
+        })
     }
 }
 
@@ -238,9 +285,14 @@ impl PeerNet for SimPeer {
                 return Err(broken("no answer in time"));
             };
             tokio::time::sleep(there).await;
-            let handler = self.net.handler(to, proto).ok_or_else(|| broken("the protocol is not served"))?;
+            let handler = self
+                .net
+                .handler(to, proto)
+                .ok_or_else(|| broken("the protocol is not served"))?;
             let answer = tokio::time::timeout(REQUEST_TIMEOUT, handler(inbound)).await;
-            let answer = answer.map_err(|_| broken("no answer in time"))?.map_err(|e| broken(&e.to_string()))?;
+            let answer = answer
+                .map_err(|_| broken("no answer in time"))?
+                .map_err(|e| broken(&e.to_string()))?;
             tokio::time::sleep(back).await;
             answer.ok_or_else(|| broken("the stream was closed without an answer"))
         })

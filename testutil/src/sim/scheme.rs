@@ -36,7 +36,10 @@ impl ToyScheme {
             let coefficients: Vec<Scalar> = (0..threshold.max(1)).map(|_| random()).collect();
             let at = |x: u8| {
                 let x = small(x);
-                coefficients.iter().rev().fold(Scalar::ZERO, |sum, c| sum.mul(&x).add(c))
+                coefficients
+                    .iter()
+                    .rev()
+                    .fold(Scalar::ZERO, |sum, c| sum.mul(&x).add(c))
             };
             secrets.insert(Signer::Group(*validator), at(0));
             for share in 1..=nodes {
@@ -60,11 +63,17 @@ impl Scheme for ToyScheme {
                 Signer::Group(validator) => (validator, None),
                 Signer::Share(validator, share) => (validator, Some(share)),
             };
-            let right = self.sign(claim.signer, claim.root).ok_or(Refusal::UnknownSigner { validator, share })?;
+            let right = self
+                .sign(claim.signer, claim.root)
+                .ok_or(Refusal::UnknownSigner { validator, share })?;
             if claim.signature.is_zero() {
                 return Err(Refusal::NoSignature);
             }
-            if claim.signature == right { Ok(()) } else { Err(Refusal::Wrong) }
+            if claim.signature == right {
+                Ok(())
+            } else {
+                Err(Refusal::Wrong)
+            }
         };
         claims.iter().map(verdict).collect()
     }
@@ -79,7 +88,10 @@ impl Scheme for ToyScheme {
         let mut sum = Scalar::ZERO;
         for (share, signature) in partials {
             let x = small(share.0);
-            let others = partials.keys().filter(|other| *other != share).map(|other| small(other.0));
+            let others = partials
+                .keys()
+                .filter(|other| *other != share)
+                .map(|other| small(other.0));
             // Lagrange's coefficient at zero: the product of other / (other - x).
             let (above, below) = others.fold((small(1), small(1)), |(above, below), other| {
                 (above.mul(&other), below.mul(&other.sub(&x)))
@@ -119,5 +131,6 @@ fn encode(scalar: &Scalar) -> BlsSignature {
 /// Bytes that are no toy signature are zero, which verifies nowhere.
 fn decode(signature: &BlsSignature) -> Scalar {
     let tail: Option<[u8; 32]> = signature.0.get(64..).and_then(|tail| tail.try_into().ok());
-    tail.and_then(|tail| Scalar::from_be_bytes(&tail)).unwrap_or(Scalar::ZERO)
+    tail.and_then(|tail| Scalar::from_be_bytes(&tail))
+        .unwrap_or(Scalar::ZERO)
 }

@@ -60,12 +60,20 @@ impl CrashStore {
         let draw = ChaCha20Rng::seed_from_u64(seed).next_u64();
         let kept = usize::try_from(draw.checked_rem(most).unwrap_or_default()).unwrap_or_default();
         buffered.iter().take(kept).for_each(|batch| apply(&mut durable, batch));
-        Self(Mutex::new(Inner { durable, buffered: Vec::new(), closed: false }))
+        Self(Mutex::new(Inner {
+            durable,
+            buffered: Vec::new(),
+            closed: false,
+        }))
     }
 
     fn open(&self) -> Result<std::sync::MutexGuard<'_, Inner>, StoreError> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.closed { Err(StoreError::Closed) } else { Ok(inner) }
+        if inner.closed {
+            Err(StoreError::Closed)
+        } else {
+            Ok(inner)
+        }
     }
 }
 

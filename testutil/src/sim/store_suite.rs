@@ -58,7 +58,10 @@ fn what_is_written_is_read(store: &dyn KeyValue, how: Durability) {
 }
 
 fn a_later_write_in_a_batch_wins(store: &dyn KeyValue, how: Durability) {
-    let (one, two) = (write(Table::Duty, b"a", Some(b"1")), write(Table::Duty, b"a", Some(b"2")));
+    let (one, two) = (
+        write(Table::Duty, b"a", Some(b"1")),
+        write(Table::Duty, b"a", Some(b"2")),
+    );
     commit(store, vec![one.clone(), two.clone()], how);
     assert_eq!(get(store, Table::Duty, b"a").as_deref(), Some(&b"2"[..]));
     commit(store, vec![two, one, write(Table::Duty, b"a", None)], how);
@@ -68,7 +71,11 @@ fn a_later_write_in_a_batch_wins(store: &dyn KeyValue, how: Durability) {
 fn removal_removes(store: &dyn KeyValue, how: Durability) {
     put(store, b"a", b"1", how);
     put(store, b"b", b"2", how);
-    commit(store, vec![write(Table::Duty, b"a", None), write(Table::Duty, b"not there", None)], how);
+    commit(
+        store,
+        vec![write(Table::Duty, b"a", None), write(Table::Duty, b"not there", None)],
+        how,
+    );
     assert_eq!(keys(store, b"", usize::MAX), [b"b"]);
 }
 

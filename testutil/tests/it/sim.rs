@@ -18,7 +18,10 @@ use trireme_core::{
 use trireme_eth2::{BlsSignature, Root};
 use trireme_testutil::sim::{CrashStore, Link, SeededEntropy, SimClock, SimNet, ToyScheme, store_suite};
 
-const PROTO: ProtocolId = ProtocolId { name: "/test/1.0.0", max_frame: 8 };
+const PROTO: ProtocolId = ProtocolId {
+    name: "/test/1.0.0",
+    max_frame: 8,
+};
 
 type Seen = Arc<Mutex<Vec<(Duration, u8, Vec<u8>)>>>;
 
@@ -47,22 +50,40 @@ async fn collected(seed: u64, link: Link, count: u8) -> Vec<(Duration, u8, Vec<u
 
 #[tokio::test(start_paused = true)]
 async fn a_reliable_link_delivers_everything_once_after_its_latency() {
-    let link = Link { latency: Duration::from_millis(20), ..Link::default() };
+    let link = Link {
+        latency: Duration::from_millis(20),
+        ..Link::default()
+    };
     let seen = collected(1, link, 50).await;
     let numbers: Vec<u8> = seen.iter().map(|(_, _, msg)| msg[0]).collect();
     assert_eq!(numbers, (0..50).collect::<Vec<u8>>());
-    assert!(seen.iter().all(|(at, from, _)| *at == Duration::from_millis(20) && *from == 0));
+    assert!(
+        seen.iter()
+            .all(|(at, from, _)| *at == Duration::from_millis(20) && *from == 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_seed_alone_decides_what_a_bad_link_does() {
-    let link = Link { jitter: Duration::from_millis(50), loss: 300, duplication: 300, ..Link::default() };
-    let runs = [collected(7, link, 200).await, collected(7, link, 200).await, collected(8, link, 200).await];
+    let link = Link {
+        jitter: Duration::from_millis(50),
+        loss: 300,
+        duplication: 300,
+        ..Link::default()
+    };
+    let runs = [
+        collected(7, link, 200).await,
+        collected(7, link, 200).await,
+        collected(8, link, 200).await,
+    ];
     assert_eq!(runs[0], runs[1]);
     assert_ne!(runs[0], runs[2]);
     let count = |n: u8| runs[0].iter().filter(|(_, _, msg)| msg[0] == n).count();
     let counts: Vec<usize> = (0..200).map(count).collect();
-    assert!([0, 1, 2].iter().all(|c| counts.contains(c)), "lost, delivered and doubled all occur");
+    assert!(
+        [0, 1, 2].iter().all(|c| counts.contains(c)),
+        "lost, delivered and doubled all occur"
+    );
     assert!(runs[0].windows(2).any(|two| two[0].2 > two[1].2), "jitter reorders");
 }
 
@@ -72,7 +93,11 @@ async fn nothing_passes_a_partition_until_it_is_healed() {
     let peers = [0, 1, 2].map(|n| net.peer(PeerIdx(n)));
     let _guards = [1, 2].map(|n: usize| peers[n].serve(PROTO, recorder(&seen, Instant::now())));
     net.partition(&[&[PeerIdx(0), PeerIdx(2)], &[PeerIdx(1)]]);
-    let refused = peers[0].send(PeerIdx(1), PROTO, Bytes::new()).await.unwrap_err().to_string();
+    let refused = peers[0]
+        .send(PeerIdx(1), PROTO, Bytes::new())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("not reachable"), "{refused}");
     assert_eq!(peers[0].request(PeerIdx(2), PROTO, Bytes::new()).await.unwrap(), "yes");
     net.heal();
@@ -87,10 +112,18 @@ async fn oversized_frames_and_protocols_that_nobody_serves_are_errors() {
     let (sender, receiver) = (net.peer(PeerIdx(0)), net.peer(PeerIdx(1)));
     let seen = Seen::default();
     let guard = receiver.serve(PROTO, recorder(&seen, Instant::now()));
-    let too_long = sender.send(PeerIdx(1), PROTO, vec![0; 9].into()).await.unwrap_err().to_string();
+    let too_long = sender
+        .send(PeerIdx(1), PROTO, vec![0; 9].into())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(too_long.contains("9 bytes is larger than 8"), "{too_long}");
     drop(guard);
-    let unserved = sender.request(PeerIdx(1), PROTO, Bytes::new()).await.unwrap_err().to_string();
+    let unserved = sender
+        .request(PeerIdx(1), PROTO, Bytes::new())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(unserved.contains("not served"), "{unserved}");
     assert!(sender.send(PeerIdx(9), PROTO, Bytes::new()).await.is_err());
 }
@@ -132,7 +165,10 @@ fn the_memory_store_is_a_store() {
 #[test]
 fn a_crash_keeps_durable_batches_and_a_prefix_of_the_buffered_ones() {
     let put = |store: &CrashStore, n: u8, how| {
-        let writes = vec![(Table::Duty, vec![n], Some(vec![n])), (Table::Partial, vec![n], Some(vec![n]))];
+        let writes = vec![
+            (Table::Duty, vec![n], Some(vec![n])),
+            (Table::Partial, vec![n], Some(vec![n])),
+        ];
         store.commit(Batch { writes }, how).unwrap();
     };
     let mut kept = BTreeMap::<usize, u32>::new();
@@ -180,7 +216,11 @@ fn toy_verification_tells_good_wrong_missing_and_foreign_apart() {
     let scheme = ToyScheme::new(&[validator], 4, 3, 1);
     let signer = Signer::Share(validator, ShareIdx(2));
     let signature = scheme.sign(signer, root).unwrap();
-    let claim = |signer, root, signature| Claim { signer, root, signature };
+    let claim = |signer, root, signature| Claim {
+        signer,
+        root,
+        signature,
+    };
     let foreign = Signer::Group(PubKey([8; 48]));
     let claims = [
         claim(signer, root, signature),
@@ -189,8 +229,16 @@ fn toy_verification_tells_good_wrong_missing_and_foreign_apart() {
         claim(signer, root, BlsSignature::default()),
         claim(foreign, root, signature),
     ];
-    let unknown = Refusal::UnknownSigner { validator: PubKey([8; 48]), share: None };
-    let expected =
-        [Ok(()), Err(Refusal::Wrong), Err(Refusal::Wrong), Err(Refusal::NoSignature), Err(unknown)];
+    let unknown = Refusal::UnknownSigner {
+        validator: PubKey([8; 48]),
+        share: None,
+    };
+    let expected = [
+        Ok(()),
+        Err(Refusal::Wrong),
+        Err(Refusal::Wrong),
+        Err(Refusal::NoSignature),
+        Err(unknown),
+    ];
     assert_eq!(scheme.verify_set(&claims, &[0; 32]), expected);
 }

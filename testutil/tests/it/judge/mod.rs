@@ -1,0 +1,158 @@
+//! The judge, handed by hand what it must take, refuse or call slashable.
+
+mod http;
+mod rules;
+mod slashable;
+mod vectors;
+
+use std::{sync::Arc, time::Duration};
+
+use trireme_eth2::{
+    AttestationData, BlsPubkey, BlsSignature, CommitteeIndex, Epoch, Fork, Root, SingleAttestation, Slot,
+    ValidatorIndex, VersionedSignedProposal, hash_tree_root,
+};
+use trireme_tbls::SecretKey;
+use trireme_testutil::judge::{
+    BlockView, ChainConfig, HOODI, Judge, Purpose, Refused, SubmittedVote, Taken, Verifier, domain, signing_root,
+};
+
+/// A judge, the validators' secrets, and a client that does everything right unless told otherwise.
+struct Court {
+    judge: Judge,
+    verifier: Verifier,
+    keys: Vec<SecretKey>,
+}
+
+const GENESIS: Duration = Duration::from_secs(1_700_000_000);
+
+fn key(n: u8) -> SecretKey {
+    let mut bytes = [7; 32];
+    bytes[31] = n;
+    SecretKey::from_bytes(&bytes).unwrap()
+}
+
+fn chain(fork: Fork, validators: u8) -> ChainConfig {
+    let keys = (0..validators)
+        .map(|n| BlsPubkey(key(n).public_key().to_bytes()))
+        .collect();
+    ChainConfig::new(GENESIS, fork, HOODI, keys)
+}
+
+impl Court {
+    fn new(fork: Fork, validators: u8) -> Self {
+        Self::of(chain(fork, validators))
+    }
+
+    fn of(chain: ChainConfig) -> Self {
+        let keys = (0..u8::try_from(chain.validators.len()).unwrap()).map(key).collect();
+        Self {
+            judge: Judge::new(chain),
+            verifier: Verifier::default(),
+            keys,
+        }
+    }
+
+    /// Half a second into a slot.
+    fn at(&self, slot: u64) -> Duration {
+        self.judge.chain().start(Slot(slot)) + Duration::from_millis(500)
+    }
+
+    fn sign(&self, validator: u64, object: Root, purpose: Purpose, epoch: u64) -> BlsSignature {
+        let root = signing_root(object, domain(self.judge.chain(), purpose, Epoch(epoch)));
+        let key = &self.keys[usize::try_from(validator).unwrap()];
+        BlsSignature(key.sign(root.as_slice()).to_bytes())
+    }
+
+    // === Votes
+
+    /// The validator that attests in a slot, with its committee.
+    fn attester(&mut self, slot: u64) -> (u64, CommitteeIndex) {
+        let epoch = self.judge.chain().epoch(Slot(slot));
+        let committees = self.judge.committees(epoch);
+        let found = committees.attesters(Slot(slot)).next().unwrap();
+        (found.0, committees.seat(found).unwrap().committee)
+    }
+
+    /// What the judge wants attested.
+    fn data(&mut self, slot: u64) -> AttestationData {
+        let at = self.at(slot);
+        let (_, committee) = self.attester(slot);
+        self.judge.attestation_data(at, Slot(slot), committee).unwrap()
+    }
+
+    /// A vote for `data` by the validator that attests in `slot`.
+    fn vote(&mut self, slot: u64, data: AttestationData) -> SingleAttestation {
+        let (validator, committee_index) = self.attester(slot);
+        let signature = self.sign(validator, hash_tree_root(&data), Purpose::Attester, data.target.epoch.0);
+        SingleAttestation {
+            committee_index,
+            attester_index: ValidatorIndex(validator),
+            data,
+            signature,
+        }
+    }
+
+    fn submit_vote(&mut self, at: Duration, fork: Fork, vote: SubmittedVote) -> Result<Taken, Refused> {
+        let (validator, claim) = self.judge.claims_of_vote(at, &vote)?;
+        let genuine = self.verifier.verify(&[claim])[0];
+        self.judge.vote(at, fork, &vote, validator, genuine)
+    }
+
+    fn submit(&mut self, at: u64, vote: SingleAttestation) -> Result<Taken, Refused> {
+        let fork = self.judge.chain().fork(vote.data.slot);
+        self.submit_vote(self.at(at), fork, SubmittedVote::Single(vote))
+    }
+
+    // === Blocks
+
+    fn randao(&self, slot: u64) -> BlsSignature {
+        let epoch = self.judge.chain().epoch(Slot(slot));
+        let proposer = self.judge.chain().proposer(Slot(slot)).0;
+        self.sign(proposer, hash_tree_root(&epoch), Purpose::Randao, epoch.0)
+    }
+
+    /// A block for a slot, made and signed as it should be.
+    fn block(&mut self, slot: u64, graffiti: u8) -> VersionedSignedProposal {
+        let (at, randao) = (self.at(slot), self.randao(slot));
+        let made = self
+            .judge
+            .produce(at, Slot(slot), randao, Root([graffiti; 32]), true)
+            .unwrap();
+        let proposal = made.proposal();
+        let epoch = self.judge.chain().epoch(Slot(slot)).0;
+        let signature = self.sign(
+            proposal.proposer_index().0,
+            proposal.block_root(),
+            Purpose::Proposer,
+            epoch,
+        );
+        proposal.sign(signature)
+    }
+
+    /// Signs a changed block again.
+    fn sign_again(&self, mut block: VersionedSignedProposal) -> VersionedSignedProposal {
+        let epoch = self.judge.chain().epoch(block.slot()).0;
+        let signature = self.sign(block.proposer_index().0, block.block_root(), Purpose::Proposer, epoch);
+        *block.signature_mut() = signature;
+        block
+    }
+
+    fn publish_as(&mut self, at: u64, fork: Fork, block: VersionedSignedProposal) -> Result<Taken, Refused> {
+        let (now, view) = (self.at(at), BlockView::of(&block));
+        let claims = self.judge.claims_of_block(now, &view)?;
+        let genuine = self.verifier.verify(&claims);
+        self.judge
+            .propose(now, fork, Arc::new(block), &view, [genuine[0], genuine[1]])
+    }
+
+    fn publish(&mut self, at: u64, block: VersionedSignedProposal) -> Result<Taken, Refused> {
+        let fork = block.fork();
+        self.publish_as(at, fork, block)
+    }
+}
+
+#[track_caller]
+fn refused(result: Result<Taken, Refused>, reason: &str) {
+    let why = result.expect_err("it should be refused").0;
+    assert!(why.contains(reason), "refused, but for this reason: {why}");
+}

@@ -1,0 +1,1 @@
+//! Roots and domains of the judge against data from elsewhere.
