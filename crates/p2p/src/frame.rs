@@ -197,7 +197,7 @@ mod tests {
         let mut wire = Vec::new();
         block_on(write_frame(&mut wire, &body)).unwrap();
         let (prefix, rest) = wire.split_at(3);
-        let mut stream = AsyncReadExt::chain(Cursor::new(prefix.to_vec()), Cursor::new(rest.to_vec()));
+        let mut stream = futures::AsyncReadExt::chain(Cursor::new(prefix.to_vec()), Cursor::new(rest.to_vec()));
         assert_eq!(block_on(read_frame(&mut stream, MAX_FRAME)).unwrap(), body);
     }
 }

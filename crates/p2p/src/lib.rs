@@ -15,6 +15,7 @@ mod listen;
 mod net;
 mod peerinfo;
 pub mod protocol;
+pub mod relay;
 mod relays;
 mod streams;
 mod swarm;

@@ -13,7 +13,7 @@ fn conn(n: usize) -> ConnectionId {
 /// Three identities in ascending order.
 fn ids() -> [PeerId; 3] {
     let mut ids = [PeerId::random(), PeerId::random(), PeerId::random()];
-    ids.sort_by_key(PeerId::to_bytes);
+    ids.sort_by_key(|id| id.to_bytes());
     ids
 }
 

@@ -1,0 +1,110 @@
+//! Metrics of a relay, with Charon's names (p2p.md 11).
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// `peer`, `peer_cluster`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ClientLabel {
+    peer: String,
+    peer_cluster: String,
+}
+
+/// `type`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct TypeLabel {
+    r#type: &'static str,
+}
+
+fn ping_buckets() -> Histogram {
+    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+}
+
+/// Handles of a relay's metrics. Clones are the same metrics.
+#[derive(Debug, Clone)]
+pub struct RelayMetrics {
+    connections: Family<ClientLabel, Counter>,
+    active: Family<ClientLabel, Gauge>,
+    ping: Family<ClientLabel, Histogram, fn() -> Histogram>,
+    pub(crate) status: Gauge,
+    reservations: Family<TypeLabel, Counter>,
+    circuits: Family<TypeLabel, Counter>,
+}
+
+impl RelayMetrics {
+    /// Handles that are not registered anywhere.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            connections: Family::default(),
+            active: Family::default(),
+            ping: Family::new_with_constructor(ping_buckets),
+            status: Gauge::default(),
+            reservations: Family::default(),
+            circuits: Family::default(),
+        }
+    }
+
+    /// Handles registered in `registry`; every series carries the relay's own name as `relay_peer`.
+    pub fn register(registry: &mut Registry, relay: &trireme_keys::PeerId) -> Self {
+        let m = Self::new();
+        let r = registry.sub_registry_with_label(("relay_peer".into(), trireme_keys::peer_name(relay).into()));
+        r.register("relay_p2p_connection", "Connections by peer and cluster", m.connections.clone());
+        r.register("relay_p2p_active_connections", "Open connections by peer and cluster", m.active.clone());
+        r.register("relay_p2p_ping_latency", "Half round trips in seconds by peer and cluster", m.ping.clone());
+        r.register("libp2p_relaysvc_status", "Relay service status", m.status.clone());
+        r.register("libp2p_relaysvc_reservations", "Reservations by type", m.reservations.clone());
+        r.register("libp2p_relaysvc_connections", "Circuits by type", m.circuits.clone());
+        m
+    }
+
+    fn label(peer: &str, cluster: &str) -> ClientLabel {
+        ClientLabel { peer: peer.to_owned(), peer_cluster: cluster.to_owned() }
+    }
+
+    pub(crate) fn connected(&self, peer: &str, cluster: &str) {
+        self.connections.get_or_create(&Self::label(peer, cluster)).inc();
+    }
+
+    pub(crate) fn active(&self, peer: &str, cluster: &str, connections: usize) {
+        self.active.get_or_create(&Self::label(peer, cluster)).set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn pinged(&self, peer: &str, cluster: &str, seconds: f64) {
+        self.ping.get_or_create(&Self::label(peer, cluster)).observe(seconds);
+    }
+
+    /// Deletes the series of a peer without connections.
+    pub(crate) fn gone(&self, peer: &str, cluster: &str) {
+        let label = Self::label(peer, cluster);
+        self.connections.remove(&label);
+        self.active.remove(&label);
+        self.ping.remove(&label);
+    }
+
+    /// Moves the series of a peer whose cluster has become known.
+    pub(crate) fn moved(&self, peer: &str, from: &str, to: &str) {
+        let count = self.connections.get_or_create(&Self::label(peer, from)).get();
+        let active = self.active.get_or_create(&Self::label(peer, from)).get();
+        self.gone(peer, from);
+        self.connections.get_or_create(&Self::label(peer, to)).inc_by(count);
+        self.active.get_or_create(&Self::label(peer, to)).set(active);
+    }
+
+    pub(crate) fn reservation(&self, r#type: &'static str) {
+        self.reservations.get_or_create(&TypeLabel { r#type }).inc();
+    }
+
+    pub(crate) fn circuit(&self, r#type: &'static str) {
+        self.circuits.get_or_create(&TypeLabel { r#type }).inc();
+    }
+}
+
+impl Default for RelayMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
