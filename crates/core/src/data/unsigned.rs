@@ -55,10 +55,10 @@ impl UnsignedData {
                 .map(Self::Aggregate)
                 .or_else(|why| decode_unversioned(bytes).map_err(|_| why)),
             DutyType::SyncContribution => {
-                if bytes.trim_ascii_start().first() == Some(&b'[') {
-                    if let Ok(list) = json::read("list of contributions", bytes) {
-                        return Ok(Self::Contributions(list));
-                    }
+                if bytes.trim_ascii_start().first() == Some(&b'[')
+                    && let Ok(list) = json::read("list of contributions", bytes)
+                {
+                    return Ok(Self::Contributions(list));
                 }
                 either(
                     bytes,
