@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// If it cannot be read, takes too long, is too large, or the server refuses.
-pub fn read(source: &str) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn read(source: &str) -> anyhow::Result<Vec<u8>> {
     if source.starts_with("http://") || source.starts_with("https://") {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         return runtime.block_on(download(source));

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Reads the logging group.
-pub fn log_config(flags: &LogFlags, problems: &mut Problems) -> LogConfig {
+pub(crate) fn log_config(flags: &LogFlags, problems: &mut Problems) -> LogConfig {
     LogConfig {
         format: problems.or_default("log-format", flags.log_format.parse()),
         level: problems.or_default("log-level", flags.log_level.parse()),
@@ -20,7 +20,7 @@ pub fn log_config(flags: &LogFlags, problems: &mut Problems) -> LogConfig {
 
 /// Every flag of the command with its value, sorted by name, secrets redacted: `name=value` separated by spaces.
 #[must_use]
-pub fn shown_settings(command: &Command, matches: &ArgMatches) -> String {
+pub(crate) fn shown_settings(command: &Command, matches: &ArgMatches) -> String {
     let mut all: Vec<String> = command
         .get_arguments()
         .filter_map(|argument| {

@@ -9,7 +9,7 @@ use crate::{
 
 /// What the flags say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Custom {
+pub(crate) enum Custom {
     /// None is given.
     None,
     /// Some are given, but not all four.
@@ -19,7 +19,7 @@ pub enum Custom {
 }
 
 /// Reads the four flags, and the fork version of Capella where a command has it.
-pub fn custom(flags: &TestnetFlags, capella: &str, problems: &mut Problems) -> Custom {
+pub(crate) fn custom(flags: &TestnetFlags, capella: &str, problems: &mut Problems) -> Custom {
     let chain_id: u64 = problems.number("testnet-chain-id", &flags.testnet_chain_id);
     let genesis_time: u64 = problems.number("testnet-genesis-timestamp", &flags.testnet_genesis_timestamp);
     let name = given(&flags.testnet_name);

@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM, the two ways to stop a command in good order.
 
 /// Listens from the moment it is made.
-pub struct Stop {
+pub(crate) struct Stop {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -13,7 +13,7 @@ impl Stop {
     ///
     /// # Errors
     /// If the system refuses handlers.
-    pub fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +27,7 @@ impl Stop {
     }
 
     /// Ends at the first signal. Drop-safe.
-    pub async fn requested(&mut self) {
+    pub(crate) async fn requested(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             biased;

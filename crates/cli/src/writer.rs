@@ -17,14 +17,14 @@ use crate::commands::create_cluster::write_file;
 
 /// The folders to be, checked to be free.
 #[derive(Debug)]
-pub struct Folders(Vec<PathBuf>);
+pub(crate) struct Folders(Vec<PathBuf>);
 
 impl Folders {
     /// `node0`, `node1`, … in `parent`.
     ///
     /// # Errors
     /// If one of them holds a lock, an identity key or keystores already.
-    pub fn new(parent: &Path, nodes: u8) -> anyhow::Result<Self> {
+    pub(crate) fn new(parent: &Path, nodes: u8) -> anyhow::Result<Self> {
         let folders: Vec<PathBuf> = (0..nodes).map(|n| parent.join(format!("node{n}"))).collect();
         for folder in &folders {
             for name in ["cluster-lock.json", crate::commands::KEY_FILE] {
@@ -51,7 +51,7 @@ impl Folders {
 ///
 /// # Errors
 /// If something cannot be written; what is written so far stays, without locks.
-pub fn write(folders: &Folders, created: Created, cost: Cost) -> anyhow::Result<()> {
+pub(crate) fn write(folders: &Folders, created: Created, cost: Cost) -> anyhow::Result<()> {
     for folder in &folders.0 {
         let keys = folder.join("validator_keys");
         std::fs::create_dir_all(&keys).with_context(|| format!("the folder {} cannot be made", keys.display()))?;

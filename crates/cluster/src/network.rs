@@ -17,7 +17,10 @@ pub struct Network {
     pub capella_fork_version: Option<[u8; 4]>,
 }
 
-const KNOWN: [(&str, [u8; 4], u64, u64, [u8; 4]); 7] = [
+/// Name, genesis fork version, chain id, genesis time, fork version of Capella.
+type Row = (&'static str, [u8; 4], u64, u64, [u8; 4]);
+
+const KNOWN: [Row; 7] = [
     (
         "mainnet",
         [0x00, 0x00, 0x00, 0x00],

@@ -36,7 +36,7 @@ pub(crate) fn read_key(path: &Path) -> anyhow::Result<IdentityKey> {
 
 /// Writes a new identity key, readable by its owner alone, and the folder around it if needed.
 pub(crate) fn write_new_key(path: &Path) -> anyhow::Result<IdentityKey> {
-    let key = IdentityKey::generate(|bytes| random(bytes));
+    let key = IdentityKey::generate(random);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }

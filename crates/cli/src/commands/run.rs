@@ -167,7 +167,12 @@ fn urls(flag: &str, texts: &[String], problems: &mut Problems) -> Vec<Url> {
         .filter_map(|text| match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
             Ok(_) | Err(_) => {
-                let shown = trireme_telemetry::redacted(text);
+                // A text that is no URL at all may still hold credentials.
+                let shown = if text.contains('@') {
+                    trireme_telemetry::redacted(text)
+                } else {
+                    text.clone()
+                };
                 problems.add(flag, format_args!("{shown:?} is not an http:// or https:// URL"));
                 None
             }

@@ -74,6 +74,7 @@ pub struct CreateClusterFlags {
     /// Pack the folders into cluster.tar.gz.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub zipped: String,
+    /// A custom network.
     #[command(flatten)]
     pub testnet: TestnetFlags,
     /// Charon ignores what stands behind the flags of this command, and so do we.

@@ -50,6 +50,7 @@ pub struct DevnetFlags {
     /// Use the existing folders node0, node1, ... in this folder.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub cluster: String,
+    /// Log lines.
     #[command(flatten)]
     pub log: LogFlags,
 }

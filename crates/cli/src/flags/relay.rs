@@ -32,10 +32,13 @@ pub struct RelayFlags {
     /// Announce addresses of private networks, too.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub p2p_advertise_private_addresses: String,
+    /// The network between nodes.
     #[command(flatten)]
     pub p2p: P2pFlags,
+    /// Log lines.
     #[command(flatten)]
     pub log: LogFlags,
+    /// Log lines to Loki.
     #[command(flatten)]
     pub loki: LokiFlags,
 }

@@ -123,14 +123,19 @@ pub struct RunFlags {
     /// Key shares of the embedded validator client.
     #[arg(long, value_name = "TEXT", default_value = ".charon/validator_keys")]
     pub simnet_validator_keys_dir: String,
+    /// The network between nodes.
     #[command(flatten)]
     pub p2p: P2pFlags,
+    /// Features by maturity.
     #[command(flatten)]
     pub features: FeatureFlags,
+    /// A custom network.
     #[command(flatten)]
     pub testnet: TestnetFlags,
+    /// Log lines.
     #[command(flatten)]
     pub log: LogFlags,
+    /// Log lines to Loki.
     #[command(flatten)]
     pub loki: LokiFlags,
     /// Fork version of Capella on the custom network, in hex.
