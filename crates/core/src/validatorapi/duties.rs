@@ -12,6 +12,7 @@ use crate::{ids::PubKey, ports::Duties};
 
 impl ValidatorApi {
     /// Attester duties of the given validators; of all validators of the cluster if none is given.
+    #[tracing::instrument(name = "core/validatorapi.AttesterDuties", skip_all, fields(epoch = epoch.0))]
     pub async fn attester_duties(
         &self,
         epoch: Epoch,
@@ -35,6 +36,7 @@ impl ValidatorApi {
 
     /// Proposer duties of the cluster's own validators; those of others are left out, as their keys mean nothing to the
     /// validator client.
+    #[tracing::instrument(name = "core/validatorapi.ProposerDuties", skip_all, fields(epoch = epoch.0))]
     pub async fn proposer_duties(&self, epoch: Epoch, awaited: &Awaited) -> Result<Duties<ProposerDuty>, Refused> {
         awaited.set(format!("the beacon node's proposer duties of epoch {}", epoch.0));
         let mut answer = self.beacon.proposer_duties(epoch).await?;

@@ -17,6 +17,7 @@ impl ValidatorApi {
     /// The block that the cluster agreed on for `slot`; hands the randao reveal to the cluster and waits for the block.
     ///
     /// The reveal inside the block is the cluster's aggregated one, not the one given here.
+    #[tracing::instrument(name = "core/validatorapi.Proposal", parent = self.cx.cx(Duty::new(slot, DutyType::Proposer)).span.id(), skip_all)]
     pub async fn produce_block(
         &self,
         slot: Slot,
@@ -58,6 +59,7 @@ impl ValidatorApi {
     }
 
     /// Takes the validator client's signed block, which must be the one that the cluster agreed on.
+    #[tracing::instrument(name = "core/validatorapi.SubmitProposal", parent = self.cx.cx(Duty::new(block.slot(), DutyType::Proposer)).span.id(), skip_all, fields(blinded = block.is_blinded()))]
     pub async fn submit_proposal(&self, block: VersionedSignedProposal, awaited: &Awaited) -> Result<(), Refused> {
         let slot = block.slot();
         let validator = self.proposer(slot, awaited).await?;
