@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod vectors_consensus;
+#[cfg(test)]
 mod vectors_data;
 #[cfg(test)]
 mod vectors_workflow;

@@ -15,9 +15,9 @@ use trireme_core::{
     ports::{BeaconError, BeaconNode, Duties, ProduceBlock},
 };
 use trireme_eth2::{
-    AttestationData, AttesterDuty, BlsPubkey, Checkpoint, CommitteeIndex, Epoch, Gwei, HeadEvent, ProposalResponse,
-    ProposerDuty, Root, Slot, SyncingStatus, ValidatorIndex, ValidatorInfo, ValidatorRecord, ValidatorStatus,
-    VersionedAttestation, VersionedSignedProposal,
+    AttestationData, AttesterDuty, BlsPubkey, Checkpoint, CommitteeIndex, Epoch, ForkedBlock, Gwei, HeadEvent,
+    ProposalResponse, ProposerDuty, Root, Slot, SyncingStatus, Uint256, ValidatorIndex, ValidatorInfo, ValidatorRecord,
+    ValidatorStatus, VersionedAttestation, VersionedProposal, VersionedSignedProposal, fulu,
 };
 
 /// Duties given by hand, all within the first epoch.
@@ -37,6 +37,7 @@ pub(crate) struct FakeBeacon {
     pub(crate) attester_queries: AtomicUsize,
     pub(crate) attestation_data_asked: AtomicUsize,
     pub(crate) submitted: Mutex<Vec<VersionedAttestation>>,
+    pub(crate) blocks: Mutex<Vec<Arc<VersionedSignedProposal>>>,
     /// The answer to submissions, if they are to fail.
     pub(crate) refusal: Mutex<Option<BeaconError>>,
     pub(crate) prepared: Mutex<Vec<(ValidatorIndex, [u8; 20])>>,
@@ -64,6 +65,7 @@ impl FakeBeacon {
             attester_queries: AtomicUsize::new(0),
             attestation_data_asked: AtomicUsize::new(0),
             submitted: Mutex::default(),
+            blocks: Mutex::default(),
             refusal: Mutex::default(),
             prepared: Mutex::default(),
             version: "Lighthouse/v8".to_owned(),
@@ -114,14 +116,6 @@ pub(crate) fn attestation_data(slot: Slot, slots_per_epoch: u64, view: u8) -> At
 
 fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
     Box::pin(async move { value })
-}
-
-fn unsupported(endpoint: &'static str) -> BeaconError {
-    BeaconError::Status {
-        endpoint,
-        status: 501,
-        message: "not in this fake".to_owned(),
-    }
 }
 
 impl BeaconNode for FakeBeacon {
@@ -226,8 +220,19 @@ impl BeaconNode for FakeBeacon {
         ready(Ok(attestation_data(slot, self.slots_per_epoch, self.view)))
     }
 
-    fn produce_block(&self, _: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
-        ready(Err(unsupported("/blocks")))
+    fn produce_block(&self, ask: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
+        let mut contents = fulu::BlockContents::default();
+        contents.block.slot = ask.slot;
+        contents.block.state_root = Root([self.view; 32]);
+        contents.block.body.randao_reveal = ask.randao_reveal;
+        contents.block.body.graffiti = ask.graffiti;
+        let proposal = VersionedProposal::Full(ForkedBlock::Fulu(contents));
+        let (execution_payload_value, consensus_block_value) = (Uint256([0; 32]), Uint256([0; 32]));
+        ready(Ok(ProposalResponse {
+            proposal,
+            execution_payload_value,
+            consensus_block_value,
+        }))
     }
 
     fn submit_attestations(&self, atts: Vec<VersionedAttestation>) -> BoxFuture<'_, Result<(), BeaconError>> {
@@ -238,8 +243,9 @@ impl BeaconNode for FakeBeacon {
         ready(Ok(()))
     }
 
-    fn submit_proposal(&self, _: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        ready(Err(unsupported("/blocks")))
+    fn submit_proposal(&self, block: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.blocks.lock().unwrap().push(block);
+        ready(Ok(()))
     }
 
     fn prepare_proposers(&self, prep: Vec<(ValidatorIndex, [u8; 20])>) -> BoxFuture<'_, Result<(), BeaconError>> {
@@ -247,8 +253,9 @@ impl BeaconNode for FakeBeacon {
         ready(Ok(()))
     }
 
-    fn block_root(&self, _: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
-        ready(Ok(None))
+    fn block_root(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
+        let blocks = self.blocks.lock().unwrap();
+        ready(Ok(blocks.iter().find(|b| b.slot() == slot).map(|b| b.block_root())))
     }
 
     fn heads(&self) -> broadcast::Receiver<HeadEvent> {

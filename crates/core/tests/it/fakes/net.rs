@@ -13,9 +13,14 @@ use trireme_core::{
     life::Life,
     ports::{Handler, Inbound, NetError, Peer, PeerNet, ProtocolId, ServeGuard},
 };
-use trireme_keys::{IdentityKey, PeerId};
+use trireme_keys::{IdentityKey, K1PublicKey, PeerId};
 
 type Handlers = BTreeMap<(PeerIdx, &'static str), Handler>;
+
+/// The identity key of node `i`.
+pub(crate) fn identity(i: u8) -> IdentityKey {
+    IdentityKey::from_bytes(&[i + 1; 32]).unwrap()
+}
 
 /// All nodes' wires.
 pub(crate) struct Hub {
@@ -30,7 +35,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn of(n: u8, life: Life) -> Arc<Self> {
         let peer = |i: u8| {
-            let id = PeerId::from(IdentityKey::from_bytes(&[i + 1; 32]).unwrap().public_key());
+            let id = PeerId::from(identity(i).public_key());
             Peer {
                 idx: PeerIdx(i),
                 id,
@@ -89,6 +94,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// The operators' public keys in order.
+    pub(crate) fn keys(&self) -> Vec<K1PublicKey> {
+        let count = u8::try_from(self.hub.peers.len()).unwrap();
+        (0..count).map(|i| identity(i).public_key()).collect()
+    }
+
     fn inbound(&self, msg: Bytes) -> Inbound {
         let me = &self.hub.peers[usize::from(self.me.0)];
         Inbound {
