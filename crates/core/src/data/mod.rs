@@ -104,3 +104,6 @@ pub enum DataError {
     #[error(transparent)]
     Limits(#[from] TooManyWithdrawals),
 }
+
+#[cfg(test)]
+mod tests;
