@@ -156,16 +156,16 @@ impl Fetcher {
         let unsigned = match duty.kind {
             DutyType::Attester => self.attester(duty, &set).await?,
             DutyType::Proposer => self.proposer(duty, &set).await?,
+            // Selections are not exchanged yet, so nobody is selected, and the fetch ends with nothing proposed (core.md 10.4).
+            DutyType::Aggregator | DutyType::SyncContribution => return Ok(()),
             DutyType::Signature
             | DutyType::Exit
             | DutyType::BuilderProposer
             | DutyType::BuilderRegistration
             | DutyType::Randao
             | DutyType::PrepareAggregator
-            | DutyType::Aggregator
             | DutyType::SyncMessage
             | DutyType::PrepareSyncContribution
-            | DutyType::SyncContribution
             | DutyType::InfoSync => return Err(FetchError::Unsupported(duty).into()),
         };
         self.fetched.emit(&cx, Arc::new(unsigned)).await
