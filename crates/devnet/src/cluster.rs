@@ -185,7 +185,6 @@ impl Layout {
             "--p2p-external-ip=127.0.0.1".to_owned(),
             "--log-format=logfmt".to_owned(),
             "--log-color=disable".to_owned(),
-            "--log-level=debug".to_owned(),
         ];
         let name = format!("node{node}");
         let log = self.log(&name);

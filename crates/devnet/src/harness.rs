@@ -28,8 +28,10 @@ use crate::{
 
 /// Epochs that nodes have to become ready.
 const PATIENCE_EPOCHS: u64 = 3;
-/// Epochs that the chain is old when the nodes start.
+/// Whole epochs that the chain is old when the nodes start.
 const CHAIN_AGE_EPOCHS: u64 = 3;
+/// Nodes are ready after some seconds; the chain's next epoch begins about then.
+const START_SECONDS: u64 = 20;
 
 /// Runs a local cluster; see the crate. With text output everything is printed on stdout as it happens, the summary
 /// last; with JSON output progress goes to stderr and only the object to stdout.
@@ -251,6 +253,7 @@ impl Devnet {
         table.announce(first, config.slots);
         let mut go_on = self.wait_until(self.start_of(first), stop).await;
         self.nodes.begin_counting();
+        table.begin(&self.nodes.scrape().await);
 
         let mut slot = first;
         while go_on && (config.slots == 0 || slot < first.saturating_add(config.slots)) {
@@ -268,11 +271,11 @@ impl Devnet {
         if go_on {
             self.wait_until(all_due, stop).await;
         }
-        table.rows(&self.judge, &mut self.nodes, end, true).await;
+        table.rows(&self.judge, end, true);
         table.end();
 
         let mut counted = self.judge.with(|judge| report(judge, first..end));
-        self.nodes.add_last_steps(&mut counted).await;
+        self.nodes.add_last_steps(&mut counted);
         let slashable = self.judge.with(|judge| judge.slashable().to_vec());
         let summary = Summary::new(counted, slashable, self.nodes.summaries());
         table.summary(&summary, &self.judge);
@@ -302,7 +305,7 @@ impl Devnet {
             self.nodes.restart(node)?;
             table.note(&format!("node{node} is started again"));
         }
-        table.rows(&self.judge, &mut self.nodes, slot, false).await;
+        table.rows(&self.judge, slot, false);
         let three_quarters = Duration::from_secs(config.slot_seconds).saturating_mul(3) / 4;
         if !self
             .wait_until(self.start_of(slot).saturating_add(three_quarters), stop)
@@ -310,6 +313,7 @@ impl Devnet {
         {
             return Ok(false);
         }
+        table.observe(slot, &self.nodes.scrape().await);
         for node in kills {
             self.nodes.kill(node).await;
             table.note(&format!("node{node} is killed"));
@@ -323,8 +327,14 @@ impl Devnet {
 /// A judge whose chain runs already.
 async fn start_judge(config: &DevnetConfig, fork: Fork, cluster: &Folder) -> Result<Server, DevnetError> {
     let now = wall_clock();
-    let epoch = config.slots_per_epoch.saturating_mul(config.slot_seconds);
-    let genesis = now().as_secs().saturating_sub(epoch.saturating_mul(CHAIN_AGE_EPOCHS));
+    let left = START_SECONDS
+        .div_ceil(config.slot_seconds.max(1))
+        .min(config.slots_per_epoch);
+    let age = config
+        .slots_per_epoch
+        .saturating_mul(CHAIN_AGE_EPOCHS.saturating_add(1))
+        .saturating_sub(left);
+    let genesis = now().as_secs().saturating_sub(age.saturating_mul(config.slot_seconds));
     let (versions, chain_id) = versions(cluster.fork_version)?;
     let mut chain = ChainConfig::new(Duration::from_secs(genesis), fork, versions, cluster.validators.clone());
     chain.seconds_per_slot = config.slot_seconds;

@@ -16,6 +16,7 @@ mod node;
 pub mod plan;
 mod ports;
 mod process;
+mod steps;
 pub mod summary;
 mod table;
 

@@ -48,20 +48,6 @@ impl Scrape {
             .filter_map(|s| Some((s.labels.get("peer_idx")?.parse().ok()?, whole(s.value))))
             .collect()
     }
-
-    /// Duties of this kind that ended at each step, as the node's tracker counts them.
-    pub(crate) fn failed_steps(&self, duty: &str) -> BTreeMap<String, u64> {
-        let found = self.0.iter().filter(|s| s.name == "core_tracker_failed_duties_total");
-        let found = found.filter(|s| s.has("duty", duty));
-        found
-            .filter_map(|s| {
-                Some((
-                    s.labels.get("step").or_else(|| s.labels.get("reason"))?.clone(),
-                    whole(s.value),
-                ))
-            })
-            .collect()
-    }
 }
 
 impl Sample {

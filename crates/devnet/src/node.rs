@@ -10,6 +10,7 @@ use crate::{
     metrics::Scrape,
     plan::{Implementation, Plan},
     process::{Child, Cost, Program, Watchdog, tail},
+    steps::failed_duties,
     summary::{NodeSummary, name},
 };
 
@@ -233,27 +234,26 @@ impl Nodes {
         }
     }
 
-    /// Adds to the reasons of missed duties which step our own nodes' trackers blame.
-    pub(crate) async fn add_last_steps(&self, report: &mut Report) {
+    /// Adds to the reasons of missed duties where our own nodes say that they got stuck.
+    pub(crate) fn add_last_steps(&self, report: &mut Report) {
         if report.duties.values().all(|d| d.missed.is_empty()) {
             return;
         }
-        let scrapes = self.scrape().await;
+        let ours = self
+            .nodes
+            .iter()
+            .filter(|node| node.implementation == Implementation::Trireme);
+        let logs: Vec<_> = ours
+            .map(|node| (&node.program.name, failed_duties(&node.program.log)))
+            .collect();
         for (kind, duty) in &mut report.duties {
-            let steps: Vec<String> = scrapes
-                .iter()
-                .filter(|(n, _)| self.plan.nodes.get(**n) == Some(&Implementation::Trireme))
-                .flat_map(|(n, s)| {
-                    s.failed_steps(name(*kind))
-                        .into_iter()
-                        .map(move |(step, count)| (n, step, count))
-                })
-                .filter(|(_, _, count)| *count > 0)
-                .map(|(n, step, count)| format!("node{n} {step} ({count})"))
-                .collect();
-            if !steps.is_empty() {
-                for missed in &mut duty.missed {
-                    missed.reason = format!("{}; failed steps: {}", missed.reason, steps.join(", "));
+            for missed in &mut duty.missed {
+                let text = format!("{}/{}", missed.slot, name(*kind));
+                for (node, step) in logs
+                    .iter()
+                    .filter_map(|(node, failed)| Some((node, failed.get(&text)?)))
+                {
+                    missed.reason = format!("{}; {node} stopped at {step}", missed.reason);
                 }
             }
         }

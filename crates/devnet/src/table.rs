@@ -1,6 +1,6 @@
 //! What a person sees while a run goes on: one row per slot and kind of duty as soon as its time is over.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trireme_eth2::Slot;
@@ -8,7 +8,7 @@ use trireme_testutil::judge::{DutyKind, Server, due, report};
 
 use crate::{
     config::Output,
-    node::Nodes,
+    metrics::Scrape,
     plan::{Plan, faulty},
     summary::{Summary, name},
 };
@@ -23,8 +23,18 @@ pub(crate) struct Table {
     first: Option<u64>,
     next: BTreeMap<DutyKind, u64>,
     partials: BTreeMap<DutyKind, BTreeMap<usize, u64>>,
+    observed: BTreeMap<(u64, DutyKind), Observed>,
     nodes: usize,
 }
+
+/// What nodes said about a slot's duty.
+struct Observed {
+    round: Option<u64>,
+    partials: String,
+}
+
+/// The rows of a slot in the order of their time.
+const KINDS: [DutyKind; 2] = [DutyKind::Proposer, DutyKind::Attester];
 
 impl Table {
     pub(crate) fn new(output: Output, plan: &Plan, slots: u64) -> Self {
@@ -43,6 +53,7 @@ impl Table {
             first: None,
             next: BTreeMap::new(),
             partials: BTreeMap::new(),
+            observed: BTreeMap::new(),
             nodes: plan.nodes.len(),
         };
         let kinds: Vec<&str> = plan.nodes.iter().map(|i| i.name()).collect();
@@ -83,7 +94,7 @@ impl Table {
     pub(crate) fn announce(&mut self, first: u64, slots: u64) {
         self.bar.set_message("");
         self.first = Some(first);
-        self.next = BTreeMap::from([(DutyKind::Proposer, first), (DutyKind::Attester, first)]);
+        self.next = KINDS.map(|kind| (kind, first)).into();
         let until = if slots == 0 {
             "until Ctrl-C".to_owned()
         } else {
@@ -95,40 +106,53 @@ impl Table {
         self.line(HEADER);
     }
 
+    /// Takes the counters from which the first slot's are counted.
+    pub(crate) fn begin(&mut self, scrapes: &BTreeMap<usize, Scrape>) {
+        for kind in KINDS {
+            self.new_partials(kind, scrapes);
+        }
+    }
+
+    /// Keeps what the nodes say near the end of a slot.
+    pub(crate) fn observe(&mut self, slot: u64, scrapes: &BTreeMap<usize, Scrape>) {
+        for kind in KINDS {
+            let round = scrapes.values().filter_map(|s| s.round(name(kind))).max();
+            let partials = self.new_partials(kind, scrapes);
+            self.observed.insert((slot, kind), Observed { round, partials });
+        }
+    }
+
     /// Writes the rows of every slot before `until` whose time is over (or of all of them at the end).
-    pub(crate) async fn rows(&mut self, judge: &Server, nodes: &mut Nodes, until: u64, end: bool) {
+    pub(crate) fn rows(&mut self, judge: &Server, until: u64, end: bool) {
         let now = judge.now();
         let Some(first) = self.first else { return };
         self.bar.set_position(until.saturating_sub(first));
         let mut ready = Vec::new();
         for (kind, next) in &mut self.next {
             while *next < until && (end || judge.with(|j| due(j, *kind, Slot(*next))) <= now) {
-                ready.push((*next, *kind));
+                ready.push((*next, Reverse(*kind)));
                 *next = next.saturating_add(1);
             }
         }
-        if ready.is_empty() {
-            return;
-        }
         ready.sort_unstable();
-        let scrapes = nodes.scrape().await;
-        for (slot, kind) in ready {
+        for (slot, Reverse(kind)) in ready {
             let counted = judge.with(|j| report(j, slot..slot.saturating_add(1)));
             let Some(duty) = counted.duties.get(&kind) else {
                 continue;
             };
-            let round = scrapes.values().filter_map(|s| s.round(name(kind))).max();
             let offset = if duty.completed > 0 {
                 format!("{} ms", duty.offset_ms.max)
             } else {
                 "–".to_owned()
             };
-            let partials = self.new_partials(kind, &scrapes);
+            let observed = self.observed.remove(&(slot, kind));
+            let round = observed.as_ref().and_then(|o| o.round).filter(|_| duty.completed > 0);
             self.line(&format!(
-                "{slot:>6}  {:<10} {:>5}   {offset:>10}   {:>5}  {partials}",
+                "{slot:>6}  {:<10} {:>5}   {offset:>10}   {:>5}  {}",
                 name(kind),
                 format!("{}/{}", duty.completed, duty.expected),
                 round.map_or("–".to_owned(), |r| r.to_string()),
+                observed.map_or("–".to_owned(), |o| o.partials),
             ));
             for missed in &duty.missed {
                 self.line(&format!("        missed: {}", missed.reason));
@@ -136,8 +160,8 @@ impl Table {
         }
     }
 
-    /// Partial signatures that the first node that says so has stored since the last row, by sender.
-    fn new_partials(&mut self, kind: DutyKind, scrapes: &BTreeMap<usize, crate::metrics::Scrape>) -> String {
+    /// Partial signatures that the first node that says so has stored since it was last asked, by sender.
+    fn new_partials(&mut self, kind: DutyKind, scrapes: &BTreeMap<usize, Scrape>) -> String {
         let Some(now) = scrapes.values().map(|s| s.partials(name(kind))).find(|p| !p.is_empty()) else {
             return "–".to_owned();
         };

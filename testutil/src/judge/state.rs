@@ -610,7 +610,7 @@ impl Judge {
             validator: view.proposer,
         };
         let taken = self
-            .weigh_block(now, declared, &view, genuine)
+            .weigh_block(now, declared, view, genuine)
             .inspect_err(|why| self.note(now, Some(duty), why))?;
         if taken == Taken::First {
             let (slot, root, parent, state_root) = (view.slot, view.root, view.parent, view.state_root);
