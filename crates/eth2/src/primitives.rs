@@ -50,7 +50,10 @@ fn beginning(s: &str) -> String {
 fn parse_u64(s: &str) -> Result<u64, ParseError> {
     // `parse` alone would take "+1".
     let digits = s.bytes().all(|b| b.is_ascii_digit());
-    s.parse().ok().filter(|_| digits).ok_or_else(|| ParseError::Number(beginning(s)))
+    s.parse()
+        .ok()
+        .filter(|_| digits)
+        .ok_or_else(|| ParseError::Number(beginning(s)))
 }
 
 fn parse_hex(s: &str, out: &mut [u8]) -> Result<(), ParseError> {

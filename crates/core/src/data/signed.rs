@@ -277,8 +277,11 @@ impl SignedData {
     ///
     /// For bare signatures, and for blocks that break the network's limits.
     pub fn signing_root(&self, spec: &ChainSpec) -> Result<Root, DataError> {
-        let root =
-            if let Self::Proposal(p) = self { Some(p.block_root_in(spec.preset)?) } else { self.message_root() };
+        let root = if let Self::Proposal(p) = self {
+            Some(p.block_root_in(spec.preset)?)
+        } else {
+            self.message_root()
+        };
         let (root, kind) = root.zip(self.domain_type()).ok_or(DataError::NothingSigned)?;
         Ok(spec.signing_root(root, kind, self.epoch(spec)))
     }

@@ -18,7 +18,11 @@ use crate::{
 
 fn attestation_duty() -> AttestationDuty {
     AttestationDuty {
-        data: AttestationData { slot: Slot(7), beacon_block_root: Root([3; 32]), ..AttestationData::default() },
+        data: AttestationData {
+            slot: Slot(7),
+            beacon_block_root: Root([3; 32]),
+            ..AttestationData::default()
+        },
         duty: AttesterDuty {
             pubkey: BlsPubkey([5; 48]),
             slot: Slot(7),
@@ -32,7 +36,10 @@ fn attestation_duty() -> AttestationDuty {
 }
 
 fn vote(index: Option<u64>) -> VersionedAttestation {
-    let single = SingleAttestation { committee_index: CommitteeIndex(9), ..SingleAttestation::default() };
+    let single = SingleAttestation {
+        committee_index: CommitteeIndex(9),
+        ..SingleAttestation::default()
+    };
     VersionedAttestation {
         validator_index: index.map(ValidatorIndex),
         attestation: ForkedAttestation::Electra(electra::Attestation::from_single(&single).unwrap()),
@@ -41,32 +48,59 @@ fn vote(index: Option<u64>) -> VersionedAttestation {
 
 fn unsigned_examples() -> Vec<(DutyType, UnsignedData)> {
     let block = VersionedProposal::Full(ForkedBlock::Phase0(phase0::BeaconBlock::default()));
-    let contribution = SyncCommitteeContribution { slot: Slot(4), ..SyncCommitteeContribution::default() };
+    let contribution = SyncCommitteeContribution {
+        slot: Slot(4),
+        ..SyncCommitteeContribution::default()
+    };
     vec![
         (DutyType::Attester, UnsignedData::Attestation(attestation_duty())),
         (DutyType::Proposer, UnsignedData::Proposal(Arc::new(block))),
         (DutyType::Aggregator, UnsignedData::Aggregate(vote(None))),
-        (DutyType::SyncContribution, UnsignedData::Contribution(contribution.clone())),
-        (DutyType::SyncContribution, UnsignedData::Contributions(vec![contribution.clone(), contribution])),
+        (
+            DutyType::SyncContribution,
+            UnsignedData::Contribution(contribution.clone()),
+        ),
+        (
+            DutyType::SyncContribution,
+            UnsignedData::Contributions(vec![contribution.clone(), contribution]),
+        ),
     ]
 }
 
 fn signed_examples() -> Vec<(DutyType, SignedData)> {
     let block = VersionedProposal::Full(ForkedBlock::Phase0(phase0::BeaconBlock::default()));
     vec![
-        (DutyType::Proposer, SignedData::Proposal(Arc::new(block.sign(BlsSignature([1; 96]))))),
+        (
+            DutyType::Proposer,
+            SignedData::Proposal(Arc::new(block.sign(BlsSignature([1; 96])))),
+        ),
         (DutyType::Attester, SignedData::Attestation(vote(Some(8)))),
         (DutyType::Attester, SignedData::Attestation(vote(None))),
         (DutyType::Signature, SignedData::Signature(BlsSignature([2; 96]))),
         (DutyType::Exit, SignedData::Exit(SignedVoluntaryExit::default())),
-        (DutyType::BuilderRegistration, SignedData::Registration(Default::default())),
-        (DutyType::PrepareAggregator, SignedData::BeaconCommitteeSelection(Default::default())),
-        (DutyType::SyncMessage, SignedData::SyncMessage(SyncCommitteeMessage::default())),
-        (DutyType::PrepareSyncContribution, SignedData::SyncCommitteeSelection(Default::default())),
+        (
+            DutyType::BuilderRegistration,
+            SignedData::Registration(Default::default()),
+        ),
+        (
+            DutyType::PrepareAggregator,
+            SignedData::BeaconCommitteeSelection(Default::default()),
+        ),
+        (
+            DutyType::SyncMessage,
+            SignedData::SyncMessage(SyncCommitteeMessage::default()),
+        ),
+        (
+            DutyType::PrepareSyncContribution,
+            SignedData::SyncCommitteeSelection(Default::default()),
+        ),
         (DutyType::SyncContribution, SignedData::Contribution(Default::default())),
         (
             DutyType::Randao,
-            SignedData::Randao(SignedRandao { epoch: trireme_eth2::Epoch(3), signature: BlsSignature([4; 96]) }),
+            SignedData::Randao(SignedRandao {
+                epoch: trireme_eth2::Epoch(3),
+                signature: BlsSignature([4; 96]),
+            }),
         ),
     ]
 }
@@ -75,7 +109,10 @@ fn signed_examples() -> Vec<(DutyType, SignedData)> {
 fn both_forms_of_every_kind_are_read() {
     for (kind, data) in unsigned_examples() {
         assert_eq!(UnsignedData::decode(kind, &data.encode()).as_ref(), Ok(&data));
-        assert_eq!(UnsignedData::decode(kind, data.to_json().as_bytes()).as_ref(), Ok(&data));
+        assert_eq!(
+            UnsignedData::decode(kind, data.to_json().as_bytes()).as_ref(),
+            Ok(&data)
+        );
     }
     for (kind, data) in signed_examples() {
         assert_eq!(SignedData::decode(kind, &data.encode()).as_ref(), Ok(&data));
@@ -89,7 +126,10 @@ fn both_forms_of_every_kind_are_read() {
 #[test]
 fn exits_are_read_as_ssz_and_sent_as_json() {
     let exit = SignedVoluntaryExit::default();
-    assert_eq!(SignedData::decode(DutyType::Exit, &exit.as_ssz_bytes()), Ok(SignedData::Exit(exit)));
+    assert_eq!(
+        SignedData::decode(DutyType::Exit, &exit.as_ssz_bytes()),
+        Ok(SignedData::Exit(exit))
+    );
     assert_eq!(SignedData::Exit(exit).encode().first(), Some(&b'{'));
 }
 
@@ -102,10 +142,16 @@ fn a_vote_that_knows_its_validator_has_257_bytes() {
 #[test]
 fn duties_without_data_say_so() {
     for kind in [DutyType::BuilderProposer, DutyType::InfoSync] {
-        assert_eq!(SignedData::decode(kind, b"{}"), Err(DataError::NoData(kind, "signed data")));
+        assert_eq!(
+            SignedData::decode(kind, b"{}"),
+            Err(DataError::NoData(kind, "signed data"))
+        );
     }
     for kind in [DutyType::Randao, DutyType::Exit, DutyType::SyncMessage] {
-        assert_eq!(UnsignedData::decode(kind, b"{}"), Err(DataError::NoData(kind, "unsigned data")));
+        assert_eq!(
+            UnsignedData::decode(kind, b"{}"),
+            Err(DataError::NoData(kind, "unsigned data"))
+        );
     }
 }
 
@@ -113,7 +159,10 @@ fn duties_without_data_say_so() {
 fn a_signature_of_another_length_is_refused_where_one_is_needed() {
     let short = encode_bare_signature(&[1; 95]);
     assert_eq!(decode_bare_signature(short.as_bytes()), Ok(vec![1; 95]));
-    assert_eq!(SignedData::decode(DutyType::Signature, short.as_bytes()), Err(DataError::SignatureLength(95)));
+    assert_eq!(
+        SignedData::decode(DutyType::Signature, short.as_bytes()),
+        Err(DataError::SignatureLength(95))
+    );
 }
 
 #[test]
@@ -136,11 +185,17 @@ fn offsets_of_attestation_data_may_leave_gaps_but_not_the_bytes() {
         UnsignedData::decode(DutyType::Attester, &out)
     };
     let body = &bytes[8..];
-    assert_eq!(with_offsets(8, 136, body), Ok(UnsignedData::Attestation(attestation_duty())));
+    assert_eq!(
+        with_offsets(8, 136, body),
+        Ok(UnsignedData::Attestation(attestation_duty()))
+    );
     let mut padded = vec![0];
     padded.extend_from_slice(body);
     padded.push(9);
-    assert_eq!(with_offsets(9, 137, &padded), Ok(UnsignedData::Attestation(attestation_duty())));
+    assert_eq!(
+        with_offsets(9, 137, &padded),
+        Ok(UnsignedData::Attestation(attestation_duty()))
+    );
     for (first, second) in [(7, 136), (136, 8), (8, 233), (8, 137), (u32::MAX, u32::MAX), (0, 0)] {
         assert!(with_offsets(first, second, body).is_err(), "{first} {second}");
     }
@@ -149,45 +204,86 @@ fn offsets_of_attestation_data_may_leave_gaps_but_not_the_bytes() {
 #[test]
 fn sets_without_entries_and_entries_without_owner_are_refused() {
     let empty = pb::UnsignedDataSet::default();
-    assert_eq!(UnsignedDataSet::from_proto(DutyType::Attester, &empty), Err(DataError::EmptySet));
+    assert_eq!(
+        UnsignedDataSet::from_proto(DutyType::Attester, &empty),
+        Err(DataError::EmptySet)
+    );
     let empty = pb::ParSignedDataSet::default();
-    assert_eq!(ParSignedDataSet::from_proto(DutyType::Attester, &empty), Err(DataError::EmptySet));
+    assert_eq!(
+        ParSignedDataSet::from_proto(DutyType::Attester, &empty),
+        Err(DataError::EmptySet)
+    );
 
-    let partial = ParSignedData { data: SignedData::SyncMessage(Default::default()), share: ShareIdx(3) };
+    let partial = ParSignedData {
+        data: SignedData::SyncMessage(Default::default()),
+        share: ShareIdx(3),
+    };
     for key in ["", "0x12", &format!("0x{}", "AB".repeat(48)), &"ab".repeat(49)] {
-        let set = pb::ParSignedDataSet { set: [(key.to_owned(), partial.to_proto())].into() };
+        let set = pb::ParSignedDataSet {
+            set: [(key.to_owned(), partial.to_proto())].into(),
+        };
         let read = ParSignedDataSet::from_proto(DutyType::SyncMessage, &set);
         assert!(matches!(read, Err(DataError::PubKey(_))), "{key}");
     }
     for share in [0, -1, 256, i32::MAX, i32::MIN] {
-        let message = pb::ParSignedData { share_idx: share, ..partial.to_proto() };
-        assert_eq!(ParSignedData::from_proto(DutyType::SyncMessage, &message), Err(DataError::Share(share)));
+        let message = pb::ParSignedData {
+            share_idx: share,
+            ..partial.to_proto()
+        };
+        assert_eq!(
+            ParSignedData::from_proto(DutyType::SyncMessage, &message),
+            Err(DataError::Share(share))
+        );
     }
 }
 
 #[test]
 fn the_copy_of_the_signature_in_a_partial_is_ignored() {
-    let partial = ParSignedData { data: SignedData::SyncMessage(Default::default()), share: ShareIdx(3) };
-    let message = pb::ParSignedData { signature: Bytes::from_static(b"else"), ..partial.to_proto() };
+    let partial = ParSignedData {
+        data: SignedData::SyncMessage(Default::default()),
+        share: ShareIdx(3),
+    };
+    let message = pb::ParSignedData {
+        signature: Bytes::from_static(b"else"),
+        ..partial.to_proto()
+    };
     assert_eq!(ParSignedData::from_proto(DutyType::SyncMessage, &message), Ok(partial));
 }
 
 #[test]
 fn an_exchange_message_must_be_whole() {
     let key = PubKey([7; 48]);
-    let partial = ParSignedData { data: SignedData::SyncMessage(Default::default()), share: ShareIdx(1) };
+    let partial = ParSignedData {
+        data: SignedData::SyncMessage(Default::default()),
+        share: ShareIdx(1),
+    };
     let duty = Duty::new(Slot(5), DutyType::SyncMessage);
     let set = ParSignedDataSet(BTreeMap::from([(key, partial)]));
     let encode = |m: pb::ParSigExMsg| Bytes::from(prost::Message::encode_to_vec(&m));
-    let no_duty = pb::ParSigExMsg { duty: None, data_set: Some(set.to_proto()) };
+    let no_duty = pb::ParSigExMsg {
+        duty: None,
+        data_set: Some(set.to_proto()),
+    };
     assert_eq!(decode_parsigex(encode(no_duty)), Err(DataError::Missing("duty")));
-    let no_set = pb::ParSigExMsg { duty: Some(duty.to_proto()), data_set: None };
+    let no_set = pb::ParSigExMsg {
+        duty: Some(duty.to_proto()),
+        data_set: None,
+    };
     assert_eq!(decode_parsigex(encode(no_set)), Err(DataError::Missing("data set")));
     let bad_duty = pb::Duty { slot: 5, r#type: 14 };
-    let bad = pb::ParSigExMsg { duty: Some(bad_duty), data_set: Some(set.to_proto()) };
+    let bad = pb::ParSigExMsg {
+        duty: Some(bad_duty),
+        data_set: Some(set.to_proto()),
+    };
     assert!(matches!(decode_parsigex(encode(bad)), Err(DataError::DutyType(_))));
-    assert!(matches!(decode_parsigex(Bytes::from_static(&[0x0a, 9])), Err(DataError::Protobuf(_))));
-    assert_eq!(decode_parsigex(Bytes::from(encode_parsigex(duty, &set))), Ok((duty, set)));
+    assert!(matches!(
+        decode_parsigex(Bytes::from_static(&[0x0a, 9])),
+        Err(DataError::Protobuf(_))
+    ));
+    assert_eq!(
+        decode_parsigex(Bytes::from(encode_parsigex(duty, &set))),
+        Ok((duty, set))
+    );
 }
 
 #[test]

@@ -62,18 +62,16 @@ impl Object {
                 signed(DutyType::BuilderRegistration, |s| matches!(s, S::Registration(_)))
             }
             "SignedRandao" => signed(DutyType::Randao, |s| matches!(s, S::Randao(_))),
-            "BeaconCommitteeSelection" => {
-                signed(DutyType::PrepareAggregator, |s| matches!(s, S::BeaconCommitteeSelection(_)))
-            }
+            "BeaconCommitteeSelection" => signed(DutyType::PrepareAggregator, |s| {
+                matches!(s, S::BeaconCommitteeSelection(_))
+            }),
             "VersionedSignedAggregateAndProof" => signed(DutyType::Aggregator, |s| matches!(s, S::Aggregate(_))),
             "SignedAggregateAndProof" => signed(DutyType::Aggregator, |s| matches!(s, S::UnversionedAggregate(_))),
             "SignedSyncMessage" => signed(DutyType::SyncMessage, |s| matches!(s, S::SyncMessage(_))),
-            "SyncCommitteeSelection" => {
-                signed(DutyType::PrepareSyncContribution, |s| matches!(s, S::SyncCommitteeSelection(_)))
-            }
-            "SignedSyncContributionAndProof" => {
-                signed(DutyType::SyncContribution, |s| matches!(s, S::Contribution(_)))
-            }
+            "SyncCommitteeSelection" => signed(DutyType::PrepareSyncContribution, |s| {
+                matches!(s, S::SyncCommitteeSelection(_))
+            }),
+            "SignedSyncContributionAndProof" => signed(DutyType::SyncContribution, |s| matches!(s, S::Contribution(_))),
             "Signature" => decode_bare_signature(bytes).map(Self::Bare),
             "SyncContributionAndProof" => Ok(Self::Inner(match serde_json::from_slice(bytes) {
                 Ok(object) => object,
@@ -234,7 +232,11 @@ fn promised_values(c: &EncodingCase, object: &Object) {
         _ => None,
     };
     let numbers = data.map(|d| [d.slot.0, d.index.0, d.source.epoch.0, d.target.epoch.0]);
-    if let Some(n) = c.case.strip_prefix("valIdx").or_else(|| c.case.rsplit_once("valIdx").map(|(_, n)| n)) {
+    if let Some(n) = c
+        .case
+        .strip_prefix("valIdx")
+        .or_else(|| c.case.rsplit_once("valIdx").map(|(_, n)| n))
+    {
         let digits: String = n.chars().take_while(char::is_ascii_digit).collect();
         assert_eq!(object.validator_index(), digits.parse().ok());
     }
@@ -257,7 +259,9 @@ fn promised_values(c: &EncodingCase, object: &Object) {
         assert_eq!(numbers, [0; 4]);
         assert!(bits.is_none_or(|b| b.is_empty()));
     }
-    let Object::Unsigned(UnsignedData::Attestation(a)) = object else { return };
+    let Object::Unsigned(UnsignedData::Attestation(a)) = object else {
+        return;
+    };
     let d = &a.duty;
     let position = [d.committee_length, d.committees_at_slot, d.validator_committee_index];
     match c.case.as_str() {
@@ -312,7 +316,11 @@ fn malformed_ssz() {
     trireme_vectors::each("core", "malformed-ssz", |e| {
         for c in serde_json::from_value::<Vec<Case>>(e.json()["cases"].clone()).unwrap() {
             let kind = DutyType::try_from(c.duty_type).unwrap();
-            assert!(UnsignedData::decode(kind, &bytes_of(&c.value_hex)).is_err(), "{}", c.value_hex);
+            assert!(
+                UnsignedData::decode(kind, &bytes_of(&c.value_hex)).is_err(),
+                "{}",
+                c.value_hex
+            );
         }
     });
 }
@@ -324,7 +332,9 @@ fn chain(file: &Value) -> ChainSpec {
     map.insert("SECONDS_PER_SLOT".into(), "12".into());
     map.insert("SLOTS_PER_EPOCH".into(), file["slots_per_epoch"].clone());
     for (n, fork) in file["fork_schedule"].as_array().unwrap().iter().enumerate() {
-        let name = Fork::ALL.get(n).map_or_else(|| format!("LATER{n}"), |f| f.name().to_uppercase());
+        let name = Fork::ALL
+            .get(n)
+            .map_or_else(|| format!("LATER{n}"), |f| f.name().to_uppercase());
         map.insert(format!("{name}_FORK_VERSION"), fork["current_version"].clone());
         map.insert(format!("{name}_FORK_EPOCH"), fork["epoch"].clone());
     }
@@ -345,7 +355,9 @@ fn wire_bytes(o: &Value) -> Vec<u8> {
 }
 
 fn duty_type(o: &Value) -> DutyType {
-    let number = o["duty_type"].as_i64().or_else(|| o["duty_type"].as_str().unwrap().parse().ok());
+    let number = o["duty_type"]
+        .as_i64()
+        .or_else(|| o["duty_type"].as_str().unwrap().parse().ok());
     let kind = DutyType::try_from(number.unwrap()).unwrap();
     if let Some(name) = o["duty"].as_str() {
         assert_eq!(kind.name(), name);
@@ -422,7 +434,9 @@ fn live_signed_data() {
 fn blob_contents(o: &Value) {
     let mut raw = bytes_of(o["ssz_head"].as_str().unwrap());
     let fill = bytes_of(o["fill"].as_str().unwrap());
-    let [fill] = fill[..] else { panic!("fill is not one byte") };
+    let [fill] = fill[..] else {
+        panic!("fill is not one byte")
+    };
     raw.resize(raw.len() + usize::try_from(as_u64(&o["fill_len"])).unwrap(), fill);
     let sha256 = |bytes: &[u8]| format!("0x{}", hex::encode(Sha256::digest(bytes)));
     assert_eq!(sha256(&raw), o["ssz_sha256"].as_str().unwrap());
@@ -460,7 +474,10 @@ fn unsigned_set(s: &Value) {
     assert_eq!(value_hash_of(&set).to_string(), s["value_hash"].as_str().unwrap());
     if let Some(entries) = s["entries"].as_object() {
         let decode = |v: &Value| UnsignedData::decode(kind, v.to_string().as_bytes()).unwrap();
-        let told = entries.iter().map(|(key, v)| (key.parse().unwrap(), decode(v))).collect();
+        let told = entries
+            .iter()
+            .map(|(key, v)| (key.parse().unwrap(), decode(v)))
+            .collect();
         assert_eq!(set, UnsignedDataSet(told));
     }
 }
@@ -470,7 +487,10 @@ fn partial_set(s: &Value) {
     let raw = bytes_of(s["bytes"].as_str().unwrap());
     let message = prost::Message::decode(&raw[..]).unwrap();
     let set = ParSignedDataSet::from_proto(kind, &message).unwrap();
-    assert_eq!(hex::encode(prost::Message::encode_to_vec(&set.to_proto())), hex::encode(&raw));
+    assert_eq!(
+        hex::encode(prost::Message::encode_to_vec(&set.to_proto())),
+        hex::encode(&raw)
+    );
     if let (Some(text), Some(partial)) = (s["json"].as_str(), set.0.values().next()) {
         assert_eq!(partial.data.to_json(), format!("\"{text}\""));
     }
@@ -559,13 +579,20 @@ fn parsigex_msg() {
     trireme_vectors::each("core", "parsigex-msg", |e| {
         let file = e.json();
         // One case, or several.
-        let cases = file.get("cases").and_then(Value::as_array).cloned().unwrap_or_else(|| vec![file.clone()]);
+        let cases = file
+            .get("cases")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_else(|| vec![file.clone()]);
         for case in cases {
             let c: Case = serde_json::from_value(case).unwrap();
             let duty = Duty::new(Slot(c.duty.slot), DutyType::try_from(c.duty.kind).unwrap());
             let data = SignedData::decode(duty.kind, &bytes_of(&c.data_hex)).unwrap();
             assert_eq!(hex::encode(data.encode()), c.data_hex);
-            let partial = ParSignedData { data, share: ShareIdx(c.share_idx) };
+            let partial = ParSignedData {
+                data,
+                share: ShareIdx(c.share_idx),
+            };
             let set = ParSignedDataSet(BTreeMap::from([(c.pubkey.0.parse().unwrap(), partial)]));
             assert_eq!(hex::encode(encode_parsigex(duty, &set)), c.parsigex_msg_hex);
             let message = Bytes::from(bytes_of(&c.parsigex_msg_hex));
@@ -599,7 +626,10 @@ fn builder_registration() {
         let spec = ChainSpec::read(&map, genesis).unwrap();
         if let Some(expected) = &c.expected_domain {
             for epoch in [0, 5, u64::MAX] {
-                assert_eq!(spec.domain(DomainType::ApplicationBuilder, Epoch(epoch)).to_string(), *expected);
+                assert_eq!(
+                    spec.domain(DomainType::ApplicationBuilder, Epoch(epoch)).to_string(),
+                    *expected
+                );
             }
         }
         if let (Some(secret), Some(registration)) = (&c.secret_key, &c.registration) {

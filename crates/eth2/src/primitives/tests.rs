@@ -6,11 +6,23 @@ use crate::hash_tree_root;
 
 #[test]
 fn numbers_are_quoted_when_written_and_free_when_read() {
-    assert_eq!(serde_json::to_value(Slot(u64::MAX)).unwrap(), json!("18446744073709551615"));
+    assert_eq!(
+        serde_json::to_value(Slot(u64::MAX)).unwrap(),
+        json!("18446744073709551615")
+    );
     for form in [json!("7"), json!(7)] {
         assert_eq!(serde_json::from_value::<Slot>(form).unwrap(), Slot(7));
     }
-    for wrong in [json!("-1"), json!("+1"), json!(""), json!("0x1"), json!(1.5), json!(-1), json!("1e3"), json!(null)] {
+    for wrong in [
+        json!("-1"),
+        json!("+1"),
+        json!(""),
+        json!("0x1"),
+        json!(1.5),
+        json!(-1),
+        json!("1e3"),
+        json!(null),
+    ] {
         assert!(serde_json::from_value::<Slot>(wrong.clone()).is_err(), "{wrong}");
     }
     assert!("18446744073709551616".parse::<Epoch>().is_err());
@@ -20,7 +32,16 @@ fn numbers_are_quoted_when_written_and_free_when_read() {
 fn hex_needs_its_prefix_and_its_length() {
     assert_eq!("0xAbcdef01".parse(), Ok(ForkVersion([0xab, 0xcd, 0xef, 1])));
     assert_eq!(ForkVersion([0xab, 0xcd, 0xef, 1]).to_string(), "0xabcdef01");
-    for wrong in ["abcdef01", "0xabcdef0", "0xabcdef011", "0xabcdef0g", "0x", "", "0Xabcdef01", "0xé1é1"] {
+    for wrong in [
+        "abcdef01",
+        "0xabcdef0",
+        "0xabcdef011",
+        "0xabcdef0g",
+        "0x",
+        "",
+        "0Xabcdef01",
+        "0xé1é1",
+    ] {
         assert!(wrong.parse::<ForkVersion>().is_err(), "{wrong}");
     }
 }
@@ -74,7 +95,11 @@ fn byte_lists_have_the_root_of_lists_of_bytes() {
     for n in [0, 1, 31, 32, 33, 64] {
         let bytes: Vec<u8> = (0..n).collect();
         let list = VariableList::<u8, U64>::new(bytes.clone()).unwrap();
-        assert_eq!(hash_tree_root(&ByteList::<U64>::new(bytes).unwrap()), hash_tree_root(&list), "{n}");
+        assert_eq!(
+            hash_tree_root(&ByteList::<U64>::new(bytes).unwrap()),
+            hash_tree_root(&list),
+            "{n}"
+        );
     }
 }
 
