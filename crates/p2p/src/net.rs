@@ -204,9 +204,8 @@ impl Net {
             // A refusal of a lazily negotiated stream shows only when reading; so a message that nobody answers is
             // negotiated in full unless the peer has announced the protocol (pitfall 3).
             let lazy = answer || self.table.serves(&lane.id, proto.name);
-            let offer = if lazy { vec![name.clone()] } else { vec![name.clone(), name.clone()] };
             let (reply, stream) = oneshot::channel();
-            if route.open.send(Open { offer, reply }).await.is_err() {
+            if route.open.send(Open { name: name.clone(), lazy, reply }).await.is_err() {
                 // The connection has just gone; its removal from the table is on its way.
                 self.table.remove(&lane.id, route.conn);
                 continue;

@@ -3,8 +3,8 @@
 //! Guarantees: any number of outbound streams is negotiated at the same time, up to [`NEGOTIATING`] per connection;
 //! requests to open one go straight to the connection's task, not through the swarm; an inbound stream is never
 //! refused or dropped because somebody is busy: its reader runs in the connection's own task (pitfalls 4 and 8).
-//! An offer of a single name is negotiated lazily, with the data right behind it (pitfall 3); offering the same name
-//! twice makes the negotiation wait for the answer, for names that the peer has not announced.
+//! A name alone is negotiated lazily, with the data right behind it (pitfall 3); offering [`NOBODYS`] after it makes the
+//! negotiation wait for the answer, for names that the peer has not announced.
 //! Not here: frames, limits per peer, who answers (`inbox`), which connection is used (`table`).
 
 use std::{
@@ -37,6 +37,9 @@ const WAITING: usize = 1_024;
 /// Longest negotiation.
 const NEGOTIATION: Duration = Duration::from_secs(10);
 
+/// A protocol that nobody serves. The library is lazy only about the last name of an offer.
+const NOBODYS: StreamProtocol = StreamProtocol::new("/trireme/none");
+
 /// Why a stream could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
@@ -54,8 +57,10 @@ pub(crate) enum OpenError {
 /// A request for a stream.
 #[derive(Debug)]
 pub(crate) struct Open {
-    /// The names to offer, in order of preference.
-    pub(crate) offer: Vec<StreamProtocol>,
+    /// The protocol.
+    pub(crate) name: StreamProtocol,
+    /// Whether to send data before the peer has agreed to the protocol.
+    pub(crate) lazy: bool,
     /// Where the stream goes.
     pub(crate) reply: oneshot::Sender<Result<Stream, OpenError>>,
 }
@@ -135,7 +140,8 @@ impl ConnectionHandler for Handler {
                 Poll::Ready(Some(open)) if open.reply.is_closed() => {}
                 Poll::Ready(Some(open)) => {
                     self.negotiating = self.negotiating.saturating_add(1);
-                    let protocol = SubstreamProtocol::new(Offer(open.offer), open.reply).with_timeout(NEGOTIATION);
+                    let offer = if open.lazy { vec![open.name] } else { vec![open.name, NOBODYS] };
+                    let protocol = SubstreamProtocol::new(Offer(offer), open.reply).with_timeout(NEGOTIATION);
                     return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
                 }
                 Poll::Ready(None) | Poll::Pending => break,
@@ -162,10 +168,10 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: (stream, name), .. }) => {
                 self.readers.push(self.accept.accept(self.peer, name, stream));
             }
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: (stream, _), info }) => {
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: (stream, name), info }) => {
                 self.negotiating = self.negotiating.saturating_sub(1);
                 // If the caller has gone away the stream is dropped, which resets it.
-                let _ = info.send(Ok(stream));
+                let _ = info.send(if name == NOBODYS { Err(OpenError::Unsupported) } else { Ok(stream) });
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => {
                 self.negotiating = self.negotiating.saturating_sub(1);

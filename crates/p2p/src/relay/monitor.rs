@@ -48,8 +48,7 @@ impl Clusters {
 
 async fn ask(route: &Route) -> Option<(PeerInfo, Duration)> {
     let (reply, opened) = oneshot::channel();
-    let offer = vec![StreamProtocol::new(PEERINFO.name)];
-    route.open.send(Open { offer, reply }).await.ok()?;
+    route.open.send(Open { name: StreamProtocol::new(PEERINFO.name), lazy: true, reply }).await.ok()?;
     let mut stream = opened.await.ok()?.ok()?;
     let began = Instant::now();
     frame::write_frame(&mut stream, &[]).await.ok()?;
