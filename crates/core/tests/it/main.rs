@@ -1,6 +1,8 @@
 //! What `core` does, seen from outside.
 
 #[cfg(test)]
+mod consensus;
+#[cfg(test)]
 mod fakes;
 #[cfg(test)]
 mod sim;
