@@ -259,3 +259,35 @@ fn pure_crates_ban_clocks_sockets_files_and_hash_order() {
         }
     }
 }
+
+#[test]
+fn the_released_binary_contains_no_simulation() {
+    let out = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "-p",
+            "trireme-cli",
+            "--edges",
+            "features,no-dev",
+            "-i",
+            "trireme-testutil",
+        ])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(
+        out.status.success(),
+        "cargo tree: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    let tree = String::from_utf8_lossy(&out.stdout);
+    assert!(
+        tree.contains("trireme-testutil feature \"mocks\""),
+        "devnet ships the mocks:\n{tree}"
+    );
+    assert!(
+        !tree.contains("trireme-testutil feature \"sim\""),
+        "toy signatures and crash stores are for tests only; only dev-dependencies may switch on testutil's feature sim:\n{tree}"
+    );
+}
