@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod created;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod folders;
 #[cfg(test)]
 mod vectors;
