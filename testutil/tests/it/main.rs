@@ -1,7 +1,8 @@
 //! Tests of the test tools themselves.
 
-#[cfg(feature = "mocks")]
+#[cfg(all(test, feature = "mocks"))]
 mod judge;
+#[cfg(test)]
 mod kinds;
-#[cfg(feature = "sim")]
+#[cfg(all(test, feature = "sim"))]
 mod sim;
