@@ -37,7 +37,7 @@ impl Nodes {
         reason = "255 * 2 + 2 is far below the limit of the type"
     )]
     pub const fn quorum(self) -> usize {
-        (self.0 as usize * 2 + 2) / 3
+        (self.0 as usize * 2).div_ceil(3)
     }
 
     /// How many may be faulty: less than one third.

@@ -4,7 +4,7 @@
 //! After every schedule: no two honest processes have decided differently; what was decided was proposed; every honest
 //! process has decided, once. A failure prints the seed, the cast and the trace of events.
 //!
-//! `SIM_SCHEDULES=1000000` sets how many schedules `mixed_casts` runs, `SIM_SEED=…` makes it run one seed and print
+//! `SIM_SCHEDULES=1000000` sets how many schedules `up_to_a_million_mixed_casts_agree` runs, `SIM_SEED=…` makes it run one seed and print
 //! its trace. Villains sign only for themselves: the world seals votes, and nobody else can make a seal.
 
 #[cfg(test)]

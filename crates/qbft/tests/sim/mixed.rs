@@ -9,6 +9,10 @@ use crate::{
 };
 
 /// The number in an environment variable.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the length of a simulation is chosen from outside"
+)]
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
@@ -42,7 +46,7 @@ fn size(seed: u64) -> u8 {
 }
 
 #[test]
-fn mixed_casts() {
+fn up_to_a_million_mixed_casts_agree() {
     if let Some(seed) = number("SIM_SEED") {
         let count = size(seed);
         match World::new(seed, count, &|rng| roles(count, rng), true).run() {
