@@ -78,7 +78,9 @@ pub fn scope(addr: &Multiaddr) -> Scope {
         Some(Protocol::Ip6(ip)) => scope6(ip),
         Some(Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) | Protocol::Dnsaddr(name)) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
-            let local = LOCAL_NAMES.iter().any(|l| name == *l || name.ends_with(&format!(".{l}")));
+            let local = LOCAL_NAMES
+                .iter()
+                .any(|l| name == *l || name.ends_with(&format!(".{l}")));
             if local { Scope::Private } else { Scope::Public }
         }
         _ => Scope::Unroutable,
@@ -120,7 +122,10 @@ pub fn parse(text: &str) -> Result<Multiaddr, AddrError> {
         after_id = part == "p2p";
         parts.push(part);
     }
-    parts.join("/").parse().map_err(|_| AddrError::Multiaddr(text.chars().take(200).collect()))
+    parts
+        .join("/")
+        .parse()
+        .map_err(|_| AddrError::Multiaddr(text.chars().take(200).collect()))
 }
 
 /// A base36 CID of a libp2p key as the base58 text of its multihash.
@@ -184,16 +189,25 @@ pub fn tcp(addr: SocketAddr) -> Multiaddr {
 /// The multiaddress of a QUIC address.
 #[must_use]
 pub fn quic(addr: SocketAddr) -> Multiaddr {
-    Multiaddr::from(addr.ip()).with(Protocol::Udp(addr.port())).with(Protocol::QuicV1)
+    Multiaddr::from(addr.ip())
+        .with(Protocol::Udp(addr.port()))
+        .with(Protocol::QuicV1)
 }
 
 /// What a node says that it can be reached at: external addresses first, then its own, each once; private ones of its
 /// own only if `private` is not to be excluded.
 #[must_use]
 pub fn advertised(internal: &[Multiaddr], external: &[Multiaddr], exclude_private: bool) -> Vec<Multiaddr> {
-    let own = internal.iter().filter(|a| !exclude_private || !matches!(scope(a), Scope::Private | Scope::Loopback));
+    let own = internal
+        .iter()
+        .filter(|a| !exclude_private || !matches!(scope(a), Scope::Private | Scope::Loopback));
     let mut seen = BTreeSet::new();
-    external.iter().chain(own).filter(|a| seen.insert(a.to_string())).cloned().collect()
+    external
+        .iter()
+        .chain(own)
+        .filter(|a| seen.insert(a.to_string()))
+        .cloned()
+        .collect()
 }
 
 /// Metric label of the transport.
@@ -230,7 +244,11 @@ pub fn of_relay_record(enr: &Enr) -> Result<Vec<Multiaddr>, AddrError> {
     if let Some(port) = port(enr.tcp())? {
         out.push(tcp(SocketAddr::new(ip, port)).with(Protocol::P2p(id)));
     }
-    if out.is_empty() { Err(AddrError::Record) } else { Ok(out) }
+    if out.is_empty() {
+        Err(AddrError::Record)
+    } else {
+        Ok(out)
+    }
 }
 
 /// The peer ID at the end of an address, and the address without it.
@@ -248,7 +266,12 @@ pub fn split_peer(addr: &Multiaddr) -> Option<(Multiaddr, PeerId)> {
 pub fn circuits(relay: PeerId, relay_addrs: &[Multiaddr], peer: PeerId) -> Vec<Multiaddr> {
     relay_addrs
         .iter()
-        .map(|a| a.clone().with(Protocol::P2p(relay)).with(Protocol::P2pCircuit).with(Protocol::P2p(peer)))
+        .map(|a| {
+            a.clone()
+                .with(Protocol::P2p(relay))
+                .with(Protocol::P2pCircuit)
+                .with(Protocol::P2p(peer))
+        })
         .collect()
 }
 
@@ -261,7 +284,9 @@ pub fn dials_through_relay(own: &PeerId, peer: &PeerId) -> bool {
 /// The name under which a Go node announces one handler for several protocols: their common beginning and a star.
 #[must_use]
 pub fn shared_name(protocols: &[&str]) -> String {
-    let Some((first, others)) = protocols.split_first() else { return String::new() };
+    let Some((first, others)) = protocols.split_first() else {
+        return String::new();
+    };
     if others.is_empty() {
         return (*first).to_owned();
     }
@@ -313,7 +338,12 @@ mod tests {
     fn only_tcp_to_a_host_can_be_dialled() {
         assert!(is_dialable(&addr("/ip4/10.0.0.1/tcp/3610")));
         assert!(is_dialable(&addr("/dns/relay/tcp/3610")));
-        for text in ["/ip4/10.0.0.1/udp/3610/quic-v1", "/ip4/10.0.0.1/tcp/0", "/unix/stdio", "/ip4/1.2.3.4/tcp/1/ws"] {
+        for text in [
+            "/ip4/10.0.0.1/udp/3610/quic-v1",
+            "/ip4/10.0.0.1/tcp/0",
+            "/unix/stdio",
+            "/ip4/1.2.3.4/tcp/1/ws",
+        ] {
             assert!(!is_dialable(&addr(text)), "{text}");
         }
     }
@@ -327,7 +357,10 @@ mod tests {
 
     #[test]
     fn a_shared_name_is_recognised() {
-        assert!(is_shared_name(&shared_name(&["charon/priority/1.0.0", "charon/priority/1.1.0"])));
+        assert!(is_shared_name(&shared_name(&[
+            "charon/priority/1.0.0",
+            "charon/priority/1.1.0"
+        ])));
         assert!(!is_shared_name("/charon/parsigex/2.0.0"));
     }
 }

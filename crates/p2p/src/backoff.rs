@@ -20,11 +20,20 @@ pub struct Profile {
 
 impl Profile {
     /// Relay reservations.
-    pub const DEFAULT: Self = Self { base: Duration::from_secs(1), max: Duration::from_secs(120) };
+    pub const DEFAULT: Self = Self {
+        base: Duration::from_secs(1),
+        max: Duration::from_secs(120),
+    };
     /// Relay look-ups.
-    pub const FAST: Self = Self { base: Duration::from_millis(100), max: Duration::from_secs(5) };
+    pub const FAST: Self = Self {
+        base: Duration::from_millis(100),
+        max: Duration::from_secs(5),
+    };
     /// Dialling peers.
-    pub const PING: Self = Self { base: Duration::from_secs(1), max: Duration::from_secs(30) };
+    pub const PING: Self = Self {
+        base: Duration::from_secs(1),
+        max: Duration::from_secs(30),
+    };
 
     /// The wait before retry number `retry`, from 0; `random` is uniform in `[0, 1)`. The first wait has no jitter.
     #[must_use]

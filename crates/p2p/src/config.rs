@@ -41,7 +41,10 @@ impl FromStr for RelayAddr {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.starts_with("http") {
-            return text.parse().map(Self::Url).map_err(|_| RelayAddrError::Url(text.to_owned()));
+            return text
+                .parse()
+                .map(Self::Url)
+                .map_err(|_| RelayAddrError::Url(text.to_owned()));
         }
         let addr = addr::parse(text)?;
         addr::split_peer(&addr).ok_or_else(|| AddrError::NoPeerId(text.to_owned()))?;
@@ -143,7 +146,10 @@ mod tests {
     fn a_relay_is_a_url_or_an_address_with_a_peer_id() {
         assert!(matches!("https://relay.example".parse(), Ok(RelayAddr::Url(_))));
         let id = libp2p::PeerId::random();
-        assert!(matches!(format!("/ip4/1.2.3.4/tcp/3610/p2p/{id}").parse(), Ok(RelayAddr::Fixed(_))));
+        assert!(matches!(
+            format!("/ip4/1.2.3.4/tcp/3610/p2p/{id}").parse(),
+            Ok(RelayAddr::Fixed(_))
+        ));
         assert!(matches!(
             "/ip4/1.2.3.4/tcp/3610".parse::<RelayAddr>(),
             Err(RelayAddrError::Addr(AddrError::NoPeerId(_)))

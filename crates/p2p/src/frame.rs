@@ -180,7 +180,10 @@ mod tests {
             }
         }
         let mut stream = Counting(0);
-        assert!(matches!(block_on(read_body(&mut stream, MAX_FRAME)), Err(FrameError::Cut)));
+        assert!(matches!(
+            block_on(read_body(&mut stream, MAX_FRAME)),
+            Err(FrameError::Cut)
+        ));
         assert_eq!(stream.0, FIRST_CHUNK);
     }
 

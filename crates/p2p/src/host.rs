@@ -154,14 +154,34 @@ impl Host {
     /// If the configuration contradicts itself, a port cannot be opened or the library cannot be set up. Relays and
     /// peers that cannot be reached are no errors.
     pub async fn start(config: P2pConfig, services: Services) -> Result<(Arc<dyn PeerNet>, HostHandle), P2pError> {
-        let P2pConfig { identity: key, me, peers, listen, external_ip, external_host, relays, headers, about, known, ask_peerinfo } =
-            config;
-        let Services { clock, entropy, life, metrics } = services;
+        let P2pConfig {
+            identity: key,
+            me,
+            peers,
+            listen,
+            external_ip,
+            external_host,
+            relays,
+            headers,
+            about,
+            known,
+            ask_peerinfo,
+        } = config;
+        let Services {
+            clock,
+            entropy,
+            life,
+            metrics,
+        } = services;
         let own = peers.get(usize::from(me.0)).ok_or(P2pError::NoOperator(me))?.clone();
         let key_id = trireme_keys::PeerId::from_public_key(key.public_key());
         if own.id != key_id {
             let key = trireme_keys::peer_name(&key_id);
-            return Err(P2pError::NotMe { key, idx: me, operator: own.name });
+            return Err(P2pError::NotMe {
+                key,
+                idx: me,
+                operator: own.name,
+            });
         }
         let ids: BTreeMap<PeerId, Peer> = peers.iter().map(|p| (identity::to_libp2p(&p.id), p.clone())).collect();
         let own_id = identity::to_libp2p(&own.id);
@@ -169,8 +189,11 @@ impl Host {
         let life = life.child();
         let table = Arc::new(Table::new());
         let others = ids.iter().filter(|(_, p)| p.idx != me);
-        let inbox =
-            Inbox::new(others.map(|(id, p)| (*id, p.idx, p.name.clone())), Arc::clone(&table), metrics.clone());
+        let inbox = Inbox::new(
+            others.map(|(id, p)| (*id, p.idx, p.name.clone())),
+            Arc::clone(&table),
+            metrics.clone(),
+        );
         let relay_ids: Arc<Mutex<BTreeSet<PeerId>>> = Arc::default();
         let rule = {
             let (operators, relay_ids) = (ids.keys().copied().collect::<BTreeSet<_>>(), Arc::clone(&relay_ids));
@@ -179,7 +202,13 @@ impl Host {
             })
         };
         let agent = format!("{}/{}", crate::config::DV_CLIENT, about.version);
-        let mut swarm = swarm::node(identity::keypair(&key)?, agent, rule, Arc::clone(&table), Arc::clone(&inbox))?;
+        let mut swarm = swarm::node(
+            identity::keypair(&key)?,
+            agent,
+            rule,
+            Arc::clone(&table),
+            Arc::clone(&inbox),
+        )?;
         let listen_addrs = listen::open(&mut swarm, &listen).await?;
         for a in listen::external(&listen_addrs, external_ip, external_host.as_deref()) {
             swarm.add_external_address(a);
@@ -225,7 +254,9 @@ impl Host {
             let entropy = Arc::clone(&entropy);
             Box::new(move || relays::fraction(entropy.as_ref()))
         };
-        let links_peers = ids.iter().map(|(id, p)| (*id, known.get(&p.idx).cloned().unwrap_or_default()));
+        let links_peers = ids
+            .iter()
+            .map(|(id, p)| (*id, known.get(&p.idx).cloned().unwrap_or_default()));
         let links = Links::new(own_id, links_peers, random);
         let relays_configured = relays.len();
         let (found_tx, found) = mpsc::channel(QUEUE);
@@ -234,7 +265,10 @@ impl Host {
             for (slot, r) in relays.iter().enumerate() {
                 if let RelayAddr::Url(url) = r {
                     let (client, tx, entropy) = (client.clone(), found_tx.clone(), Arc::clone(&entropy));
-                    life.task("p2p.relay", relays::follow(slot, url.clone(), headers.clone(), client, tx, entropy));
+                    life.task(
+                        "p2p.relay",
+                        relays::follow(slot, url.clone(), headers.clone(), client, tx, entropy),
+                    );
                 }
             }
         }
@@ -260,7 +294,11 @@ impl Host {
             if let RelayAddr::Fixed(a) = r
                 && let Some((plain, id)) = addr::split_peer(&a)
             {
-                driver.found(Found { slot, id, addrs: vec![plain] });
+                driver.found(Found {
+                    slot,
+                    id,
+                    addrs: vec![plain],
+                });
             }
         }
         let token = stop.clone();
@@ -316,10 +354,17 @@ impl Driver {
     }
 
     fn name(&self, peer: &PeerId) -> String {
-        self.ids.get(peer).map_or_else(|| identity::name(peer), |p| p.name.clone())
+        self.ids
+            .get(peer)
+            .map_or_else(|| identity::name(peer), |p| p.name.clone())
     }
 
-    async fn run(&mut self, mut wanted: mpsc::Receiver<PeerId>, mut found: mpsc::Receiver<Found>, stop: CancellationToken) {
+    async fn run(
+        &mut self,
+        mut wanted: mpsc::Receiver<PeerId>,
+        mut found: mpsc::Receiver<Found>,
+        stop: CancellationToken,
+    ) {
         let mut count = interval(COUNT_EVERY);
         count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -360,8 +405,14 @@ impl Driver {
     fn found(&mut self, news: Found) {
         let now = self.now();
         self.links.set_relay(now, news.slot, news.id, news.addrs);
-        self.metrics.relay_connections.get_or_create(&metrics::peer(&self.name(&news.id))).set(0);
-        self.relay_ids.lock().unwrap_or_else(PoisonError::into_inner).insert(news.id);
+        self.metrics
+            .relay_connections
+            .get_or_create(&metrics::peer(&self.name(&news.id)))
+            .set(0);
+        self.relay_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(news.id);
         self.relays_found.send_modify(|n| *n = n.saturating_add(1));
     }
 
@@ -384,11 +435,16 @@ impl Driver {
                     }
                 }
                 Action::Leave { relay } => {
-                    self.relay_ids.lock().unwrap_or_else(PoisonError::into_inner).remove(&relay);
+                    self.relay_ids
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&relay);
                     if let Some(listener) = self.reservations.remove(&relay) {
                         self.swarm.remove_listener(listener);
                     }
-                    self.metrics.relay_connections.remove(&metrics::peer(&self.name(&relay)));
+                    self.metrics
+                        .relay_connections
+                        .remove(&metrics::peer(&self.name(&relay)));
                     // An error means that there was no connection.
                     let _ = self.swarm.disconnect_peer_id(relay);
                 }
@@ -410,7 +466,9 @@ impl Driver {
     }
 
     fn dial_failed(&mut self, conn: ConnectionId, error: &DialError) {
-        let Some((peer, what)) = self.dials.remove(&conn) else { return };
+        let Some((peer, what)) = self.dials.remove(&conn) else {
+            return;
+        };
         let now = self.now();
         self.links.dial_failed(now, peer, what);
         let (name, reason) = (self.name(&peer), describe(error));
@@ -442,10 +500,16 @@ impl Driver {
     fn event(&mut self, event: SwarmEvent<NodeBehaviourEvent>) {
         let now = self.now();
         match event {
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
                 let dialed = self.dials.remove(&connection_id).map(|(_, what)| what);
                 let (remote, relayed) = (endpoint.get_remote_address(), endpoint.is_relayed());
-                self.links.connected(now, peer_id, connection_id, remote, relayed, dialed);
+                self.links
+                    .connected(now, peer_id, connection_id, remote, relayed, dialed);
                 let name = self.name(&peer_id);
                 tracing::debug!(peer = %name, addr = %addr::named(remote), outbound = endpoint.is_dialer(), relayed, "connection opened");
                 if self.ids.contains_key(&peer_id) {
@@ -454,7 +518,13 @@ impl Driver {
                 self.told.remove(&peer_id);
                 self.show_connected();
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, endpoint, cause, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                endpoint,
+                cause,
+                ..
+            } => {
                 let last = self.links.closed(now, peer_id, connection_id);
                 let name = self.name(&peer_id);
                 let cause = cause.map(|e| e.to_string()).unwrap_or_default();
@@ -464,13 +534,20 @@ impl Driver {
                     if self.ids.contains_key(&peer_id) {
                         self.metrics.ping_success.get_or_create(&metrics::peer(&name)).set(0);
                     } else if self.links.is_relay(&peer_id) {
-                        self.metrics.relay_connections.get_or_create(&metrics::peer(&name)).set(0);
+                        self.metrics
+                            .relay_connections
+                            .get_or_create(&metrics::peer(&name))
+                            .set(0);
                     }
                 }
                 self.show_connected();
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => self.dial_failed(connection_id, &error),
-            SwarmEvent::ListenerClosed { listener_id, reason, .. } => self.listener_closed(listener_id, reason.err()),
+            SwarmEvent::OutgoingConnectionError {
+                connection_id, error, ..
+            } => self.dial_failed(connection_id, &error),
+            SwarmEvent::ListenerClosed {
+                listener_id, reason, ..
+            } => self.listener_closed(listener_id, reason.err()),
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listen port has trouble"),
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!(reason = %listen::innermost(&error), "an inbound connection did not come about");
@@ -484,27 +561,42 @@ impl Driver {
     fn behaviour(&mut self, event: NodeBehaviourEvent) {
         let now = self.now();
         match event {
-            NodeBehaviourEvent::Identify(identify::Event::Received { peer_id, connection_id, info }) => {
+            NodeBehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                connection_id,
+                info,
+            }) => {
                 self.table.set_served(&peer_id, &info.protocols);
                 self.links.identified(now, peer_id, connection_id, &info.listen_addrs);
                 if let Some(p) = self.ids.get(&peer_id) {
                     let addrs = self.links.known(&peer_id);
-                    self.known.send_if_modified(|k| k.insert(p.idx, addrs.clone()) != Some(addrs));
+                    self.known
+                        .send_if_modified(|k| k.insert(p.idx, addrs.clone()) != Some(addrs));
                 }
             }
             NodeBehaviourEvent::Identify(identify::Event::Error { peer_id, error, .. }) => {
                 tracing::debug!(peer = %self.name(&peer_id), %error, "identify went wrong");
             }
             NodeBehaviourEvent::Identify(identify::Event::Sent { .. } | identify::Event::Pushed { .. }) => {}
-            NodeBehaviourEvent::Ping(ping::Event { peer, connection, result }) => self.pinged(peer, connection, result),
-            NodeBehaviourEvent::Relay(relay::client::Event::ReservationReqAccepted { relay_peer_id, renewal, .. }) => {
+            NodeBehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result,
+            }) => self.pinged(peer, connection, result),
+            NodeBehaviourEvent::Relay(relay::client::Event::ReservationReqAccepted {
+                relay_peer_id, renewal, ..
+            }) => {
                 self.links.reserved(now, relay_peer_id);
                 let name = self.name(&relay_peer_id);
                 tracing::debug!(relay = %name, renewal, "relay reservation made");
-                self.metrics.relay_connections.get_or_create(&metrics::peer(&name)).set(1);
+                self.metrics
+                    .relay_connections
+                    .get_or_create(&metrics::peer(&name))
+                    .set(1);
             }
             NodeBehaviourEvent::Relay(
-                relay::client::Event::OutboundCircuitEstablished { .. } | relay::client::Event::InboundCircuitEstablished { .. },
+                relay::client::Event::OutboundCircuitEstablished { .. }
+                | relay::client::Event::InboundCircuitEstablished { .. },
             ) => {}
             NodeBehaviourEvent::Gate(never) | NodeBehaviourEvent::Streams(never) => match never {},
         }
@@ -516,7 +608,10 @@ impl Driver {
             Ok(rtt) => {
                 let Some(p) = operator else { return };
                 let label = metrics::peer(&p.name);
-                self.metrics.ping_latency.get_or_create(&label).observe(rtt.as_secs_f64());
+                self.metrics
+                    .ping_latency
+                    .get_or_create(&label)
+                    .observe(rtt.as_secs_f64());
                 self.metrics.ping_success.get_or_create(&label).set(1);
                 if self.reachable.insert(peer) {
                     tracing::info!(peer = %p.name, ?rtt, "peer reachable");
@@ -547,16 +642,25 @@ impl Driver {
         self.reservations.remove(&relay);
         self.links.reservation_lost(now, relay);
         let name = self.name(&relay);
-        self.metrics.relay_connections.get_or_create(&metrics::peer(&name)).set(0);
+        self.metrics
+            .relay_connections
+            .get_or_create(&metrics::peer(&name))
+            .set(0);
         match error {
-            Some(e) => tracing::warn!(relay = %name, reason = %listen::innermost(&e), "relay reservation refused; trying again"),
+            Some(e) => {
+                tracing::warn!(relay = %name, reason = %listen::innermost(&e), "relay reservation refused; trying again")
+            }
             None => tracing::debug!(relay = %name, "relay reservation ended"),
         }
     }
 
     fn show_connected(&self) {
-        let now: BTreeSet<PeerIdx> =
-            self.ids.iter().filter(|(id, _)| self.swarm.is_connected(id)).map(|(_, p)| p.idx).collect();
+        let now: BTreeSet<PeerIdx> = self
+            .ids
+            .iter()
+            .filter(|(id, _)| self.swarm.is_connected(id))
+            .map(|(_, p)| p.idx)
+            .collect();
         self.connected.send_if_modified(|old| {
             let news = *old != now;
             *old = now;
@@ -575,13 +679,21 @@ impl Driver {
             }
         }
         let relays = self.relay_ids.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let operators = self.ids.keys().filter(|id| **id != self.own).map(|id| (id, &self.metrics.peer_connection_types));
+        let operators = self
+            .ids
+            .keys()
+            .filter(|id| **id != self.own)
+            .map(|id| (id, &self.metrics.peer_connection_types));
         let relays = relays.iter().map(|id| (id, &self.metrics.relay_connection_types));
         for (id, family) in operators.chain(relays) {
             for kind in ["direct", "relay"] {
                 let found = counts.remove(&(*id, kind)).unwrap_or_default();
                 for protocol in ["tcp", "quic", "unknown"] {
-                    let label = ConnectionLabel { peer: self.name(id), r#type: kind, protocol };
+                    let label = ConnectionLabel {
+                        peer: self.name(id),
+                        r#type: kind,
+                        protocol,
+                    };
                     match found.get(protocol) {
                         Some(n) => {
                             family.get_or_create(&label).set(*n);
@@ -591,7 +703,11 @@ impl Driver {
                         }
                     }
                 }
-                let none = ConnectionLabel { peer: self.name(id), r#type: kind, protocol: "none" };
+                let none = ConnectionLabel {
+                    peer: self.name(id),
+                    r#type: kind,
+                    protocol: "none",
+                };
                 if found.is_empty() {
                     family.get_or_create(&none).set(0);
                 } else {
@@ -606,7 +722,9 @@ impl Driver {
 fn describe(error: &DialError) -> String {
     match error {
         DialError::Transport(errors) => {
-            let each = errors.iter().map(|(a, e)| format!("{}: {}", addr::named(a), listen::innermost(e)));
+            let each = errors
+                .iter()
+                .map(|(a, e)| format!("{}: {}", addr::named(a), listen::innermost(e)));
             each.collect::<Vec<_>>().join("; ")
         }
         other => listen::innermost(other),

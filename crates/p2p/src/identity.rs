@@ -20,7 +20,10 @@ pub(crate) fn keypair(key: &IdentityKey) -> Result<Keypair, IdentityError> {
 /// The library's form of a peer ID.
 #[must_use]
 pub fn to_libp2p(id: &trireme_keys::PeerId) -> libp2p::PeerId {
-    #[expect(clippy::expect_used, reason = "39 bytes of an identity multihash over a valid public key")]
+    #[expect(
+        clippy::expect_used,
+        reason = "39 bytes of an identity multihash over a valid public key"
+    )]
     libp2p::PeerId::from_bytes(&id.to_bytes()).expect("a peer ID of ours is one of the library's")
 }
 

@@ -13,9 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{
-    AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _,
-    future::BoxFuture,
-    stream::FuturesUnordered,
+    AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered,
 };
 use libp2p::{PeerId, Stream, StreamProtocol};
 use tokio::{
@@ -67,7 +65,12 @@ struct Queue<S> {
 impl<S> Queue<S> {
     fn new(name: String) -> Self {
         let reading = Semaphore::new(READING.div_ceil(GRAIN).saturating_add(1));
-        Self { name, items: Mutex::new((VecDeque::new(), 0)), news: Notify::new(), reading }
+        Self {
+            name,
+            items: Mutex::new((VecDeque::new(), 0)),
+            news: Notify::new(),
+            reading,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, (VecDeque<Item<S>>, usize)> {
@@ -125,7 +128,10 @@ impl Inbox {
         table: Arc<Table>,
         metrics: P2pMetrics,
     ) -> Arc<Self> {
-        let operators = operators.into_iter().map(|(id, idx, name)| (id, (idx, Arc::new(Queue::new(name))))).collect();
+        let operators = operators
+            .into_iter()
+            .map(|(id, idx, name)| (id, (idx, Arc::new(Queue::new(name)))))
+            .collect();
         Arc::new(Self {
             served: Mutex::default(),
             numbers: std::sync::atomic::AtomicU64::new(0),
@@ -143,7 +149,14 @@ impl Inbox {
     /// Serves a protocol; the number unregisters it. A later registration of the same name takes the place of this.
     pub(crate) fn register(&self, protocol: ProtocolId, handler: Handler) -> u64 {
         let number = self.numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.registrations().insert(protocol.name, Registration { number, protocol, handler });
+        self.registrations().insert(
+            protocol.name,
+            Registration {
+                number,
+                protocol,
+                handler,
+            },
+        );
         number
     }
 
@@ -156,7 +169,11 @@ impl Inbox {
 
     /// The tasks that run the handlers, one per peer; they never end.
     pub(crate) fn workers(&self) -> Vec<BoxFuture<'static, ()>> {
-        let queues = self.operators.values().map(|(_, q)| Arc::clone(q)).chain([Arc::clone(&self.others)]);
+        let queues = self
+            .operators
+            .values()
+            .map(|(_, q)| Arc::clone(q))
+            .chain([Arc::clone(&self.others)]);
         queues.map(|q| work(q).boxed()).collect()
     }
 
@@ -172,7 +189,11 @@ impl Inbox {
             Some((idx, queue)) => (Some(*idx), queue),
             None => (None, &self.others),
         };
-        let label = if from.is_some() { queue.name.clone() } else { identity::name(&peer) };
+        let label = if from.is_some() {
+            queue.name.clone()
+        } else {
+            identity::name(&peer)
+        };
         let transport = self.table.best(&peer).map_or("unknown", |r| r.transport);
         let _open = self.metrics.open_stream(&label, "Inbound", protocol.name, transport);
         let msg = match timeout(protocol::READ, read(queue, &mut stream, protocol.max_frame)).await {
@@ -189,20 +210,39 @@ impl Inbox {
                 return;
             }
         };
-        let Some(from_id) = identity::from_libp2p(&peer) else { return };
+        let Some(from_id) = identity::from_libp2p(&peer) else {
+            return;
+        };
         self.metrics
             .receive_bytes
-            .get_or_create(&BytesLabel { peer: label.clone(), protocol: protocol.name.to_owned(), transport })
+            .get_or_create(&BytesLabel {
+                peer: label.clone(),
+                protocol: protocol.name.to_owned(),
+                transport,
+            })
             .inc_by(u64::try_from(msg.len()).unwrap_or(u64::MAX));
         let message = Inbound { from, from_id, msg };
-        let (kept, mut rest) = if protocol::is_answered(protocol.name) { (Some(stream), None) } else { (None, Some(stream)) };
+        let (kept, mut rest) = if protocol::is_answered(protocol.name) {
+            (Some(stream), None)
+        } else {
+            (None, Some(stream))
+        };
         if let Some(stream) = &mut rest {
             // Errors of closing are routine: the message is here.
             let _ = timeout(protocol::READ, stream.close()).await;
         }
-        let dropped = queue.push(Item { protocol, handler, message, stream: kept, arrived });
+        let dropped = queue.push(Item {
+            protocol,
+            handler,
+            message,
+            stream: kept,
+            arrived,
+        });
         if dropped > 0 {
-            self.metrics.dropped.get_or_create(&metrics::peer(&label)).inc_by(dropped);
+            self.metrics
+                .dropped
+                .get_or_create(&metrics::peer(&label))
+                .inc_by(dropped);
             tracing::warn!(peer = %label, dropped, "too many messages wait; the oldest are lost");
         }
         if let Some(mut stream) = rest {
@@ -216,7 +256,10 @@ impl Inbox {
 
 impl Accept for Arc<Inbox> {
     fn served(&self) -> Vec<StreamProtocol> {
-        self.registrations().keys().filter_map(|name| StreamProtocol::try_from_owned((*name).to_owned()).ok()).collect()
+        self.registrations()
+            .keys()
+            .filter_map(|name| StreamProtocol::try_from_owned((*name).to_owned()).ok())
+            .collect()
     }
 
     fn accept(&self, peer: PeerId, protocol: StreamProtocol, stream: Stream) -> BoxFuture<'static, ()> {
@@ -258,7 +301,11 @@ async fn handle(peer: &str, item: Item<Stream>) -> &'static str {
     let name = item.protocol.name;
     let limit = protocol::handler_limit(name);
     // Whoever waits for an answer began to wait when the message arrived.
-    let deadline = if item.stream.is_some() { item.arrived + limit } else { Instant::now() + limit };
+    let deadline = if item.stream.is_some() {
+        item.arrived + limit
+    } else {
+        Instant::now() + limit
+    };
     let answer = match timeout_at(deadline, (item.handler)(item.message)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
@@ -266,7 +313,12 @@ async fn handle(peer: &str, item: Item<Stream>) -> &'static str {
             None
         }
         Err(_) => {
-            tracing::warn!(peer, protocol = name, ?limit, "message was not handled in time and is lost");
+            tracing::warn!(
+                peer,
+                protocol = name,
+                ?limit,
+                "message was not handled in time and is lost"
+            );
             None
         }
     };
@@ -303,7 +355,12 @@ impl P2pMetrics {
         protocol: &str,
         transport: &'static str,
     ) -> OpenStream {
-        let label = StreamLabel { peer: peer.to_owned(), direction, protocol: protocol.to_owned(), transport };
+        let label = StreamLabel {
+            peer: peer.to_owned(),
+            direction,
+            protocol: protocol.to_owned(),
+            transport,
+        };
         let gauge = self.peer_streams.get_or_create(&label).clone();
         gauge.inc();
         OpenStream(gauge)
@@ -320,7 +377,10 @@ mod tests {
             *b = first;
         }
         Item {
-            protocol: ProtocolId { name: protocol, max_frame: 0 },
+            protocol: ProtocolId {
+                name: protocol,
+                max_frame: 0,
+            },
             handler: Arc::new(|_| Box::pin(async { Ok(None) })),
             message: Inbound {
                 from: None,

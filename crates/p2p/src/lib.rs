@@ -10,8 +10,8 @@ pub mod hysteresis;
 pub mod identity;
 mod inbox;
 mod links;
-pub mod metrics;
 mod listen;
+pub mod metrics;
 mod net;
 mod peerinfo;
 pub mod protocol;
@@ -22,6 +22,6 @@ mod swarm;
 mod table;
 pub mod version;
 
+pub use config::{About, DV_CLIENT, LookupHeaders, P2pConfig, P2pError, RelayAddr, RelayAddrError};
 pub use host::{Host, HostHandle, Services};
 pub use metrics::P2pMetrics;
-pub use config::{About, DV_CLIENT, LookupHeaders, P2pConfig, P2pError, RelayAddr, RelayAddrError};

@@ -56,7 +56,11 @@ pub(crate) enum Dial {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Dial; the outcome comes back as [`Links::connected`] or [`Links::dial_failed`].
-    Dial { peer: PeerId, addrs: Vec<Multiaddr>, what: Dial },
+    Dial {
+        peer: PeerId,
+        addrs: Vec<Multiaddr>,
+        what: Dial,
+    },
     /// Listen over the relay at this address (without `/p2p-circuit`); the outcome comes back as [`Links::reserved`]
     /// or [`Links::reservation_lost`].
     Reserve { relay: PeerId, addr: Multiaddr },
@@ -132,8 +136,19 @@ impl Links {
             last_dial: None,
             next_upgrade: Duration::ZERO,
         };
-        let peers = peers.into_iter().filter(|(id, _)| *id != own).map(|(id, known)| (id, peer(known))).collect();
-        Self { own, peers, relays: BTreeMap::new(), slots: BTreeMap::new(), leaving: Vec::new(), random }
+        let peers = peers
+            .into_iter()
+            .filter(|(id, _)| *id != own)
+            .map(|(id, known)| (id, peer(known)))
+            .collect();
+        Self {
+            own,
+            peers,
+            relays: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            leaving: Vec::new(),
+            random,
+        }
     }
 
     /// Entry `slot` of the relay list stands for this relay from now on. Addresses come without peer ID.
@@ -148,7 +163,12 @@ impl Links {
                 }
             }
         }
-        let gone: Vec<_> = self.relays.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
+        let gone: Vec<_> = self
+            .relays
+            .keys()
+            .filter(|id| !wanted.contains_key(id))
+            .copied()
+            .collect();
         for id in gone {
             self.relays.remove(&id);
             self.leaving.push(id);
@@ -175,7 +195,9 @@ impl Links {
     /// How the peer can be reached.
     #[cfg(test)]
     pub(crate) fn reach(&self, peer: &PeerId) -> Reach {
-        let Some(p) = self.peers.get(peer) else { return Reach::Unknown };
+        let Some(p) = self.peers.get(peer) else {
+            return Reach::Unknown;
+        };
         p.reach()
     }
 
@@ -196,11 +218,18 @@ impl Links {
     ) {
         let loopback = if relayed {
             // The address of an inbound circuit tells nothing about its path (24b).
-            self.relays.values().any(|r| r.used.as_ref().is_some_and(|a| addr::scope(a) == Scope::Loopback))
+            self.relays
+                .values()
+                .any(|r| r.used.as_ref().is_some_and(|a| addr::scope(a) == Scope::Loopback))
         } else {
             addr::scope(remote) == Scope::Loopback
         };
-        let entry = Conn { relayed, since: now, identified: false, loopback };
+        let entry = Conn {
+            relayed,
+            since: now,
+            identified: false,
+            loopback,
+        };
         if let Some(r) = self.relays.get_mut(&peer) {
             if dialed.is_some() {
                 r.dialing = false;
@@ -232,7 +261,9 @@ impl Links {
             };
             return true;
         }
-        let Some(p) = self.peers.get_mut(&peer) else { return false };
+        let Some(p) = self.peers.get_mut(&peer) else {
+            return false;
+        };
         let Some(old) = p.conns.remove(&conn) else { return false };
         if !p.conns.is_empty() {
             return false;
@@ -318,7 +349,11 @@ impl Links {
     pub(crate) fn reservation_lost(&mut self, now: Duration, relay: PeerId) {
         let Some(r) = self.relays.get_mut(&relay) else { return };
         r.next_reserve = now.saturating_add(r.reservations.failed((self.random)()));
-        r.reservation = if r.conns.is_empty() { Reservation::Open } else { Reservation::Refused };
+        r.reservation = if r.conns.is_empty() {
+            Reservation::Open
+        } else {
+            Reservation::Refused
+        };
     }
 
     /// A message waits for a connection to the peer.
@@ -340,10 +375,17 @@ impl Links {
         for (id, r) in &mut self.relays {
             actions.extend(r.poll(now, *id));
         }
-        let ways: Vec<(PeerId, Multiaddr)> =
-            self.relays.iter().filter_map(|(id, r)| Some((*id, r.way()?.clone()))).collect();
+        let ways: Vec<(PeerId, Multiaddr)> = self
+            .relays
+            .iter()
+            .filter_map(|(id, r)| Some((*id, r.way()?.clone())))
+            .collect();
         for (id, p) in &mut self.peers {
-            let circuits = if addr::dials_through_relay(&self.own, id) { &ways[..] } else { &[] };
+            let circuits = if addr::dials_through_relay(&self.own, id) {
+                &ways[..]
+            } else {
+                &[]
+            };
             actions.extend(p.poll(now, *id, circuits));
         }
         actions
@@ -353,9 +395,10 @@ impl Links {
     pub(crate) fn next(&self) -> Option<Duration> {
         let relays = self.relays.values().filter_map(Relay::due);
         let circuits = self.relays.values().any(|r| r.way().is_some());
-        let peers = self.peers.iter().filter_map(|(id, p)| {
-            p.due(circuits && addr::dials_through_relay(&self.own, id))
-        });
+        let peers = self
+            .peers
+            .iter()
+            .filter_map(|(id, p)| p.due(circuits && addr::dials_through_relay(&self.own, id)));
         relays.chain(peers).min()
     }
 }
@@ -384,7 +427,11 @@ impl Relay {
     /// The address over which circuits go, once the relay has answered our reservation.
     fn way(&self) -> Option<&Multiaddr> {
         let settled = matches!(self.reservation, Reservation::Held | Reservation::Refused);
-        if self.conns.is_empty() || !settled { None } else { self.used.as_ref().or(self.addrs.first()) }
+        if self.conns.is_empty() || !settled {
+            None
+        } else {
+            self.used.as_ref().or(self.addrs.first())
+        }
     }
 
     fn wants_reservation(&self) -> bool {
@@ -411,13 +458,21 @@ impl Relay {
             return Some(Action::Reserve { relay, addr });
         }
         self.dialing = true;
-        Some(Action::Dial { peer: relay, addrs: self.addrs.clone(), what: Dial::Relay })
+        Some(Action::Dial {
+            peer: relay,
+            addrs: self.addrs.clone(),
+            what: Dial::Relay,
+        })
     }
 }
 
 impl Peer {
     fn reach(&self) -> Reach {
-        let best = self.conns.values().map(|c| if c.relayed { Reach::Relayed } else { Reach::Direct }).max();
+        let best = self
+            .conns
+            .values()
+            .map(|c| if c.relayed { Reach::Relayed } else { Reach::Direct })
+            .max();
         best.unwrap_or(Reach::Unknown)
     }
 

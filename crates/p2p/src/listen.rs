@@ -38,18 +38,28 @@ pub(crate) async fn open<B: NetworkBehaviour>(
     swarm: &mut Swarm<B>,
     addrs: &[SocketAddr],
 ) -> Result<Vec<SocketAddr>, P2pError> {
-    let bad = |a: &SocketAddr, reason: String| P2pError::Listen { addr: a.to_string(), reason };
+    let bad = |a: &SocketAddr, reason: String| P2pError::Listen {
+        addr: a.to_string(),
+        reason,
+    };
     let mut bound = Vec::new();
     for want in addrs {
-        let listener = swarm.listen_on(addr::tcp(*want)).map_err(|e| bad(want, innermost(&e)))?;
+        let listener = swarm
+            .listen_on(addr::tcp(*want))
+            .map_err(|e| bad(want, innermost(&e)))?;
         let opened = async {
             loop {
                 match swarm.select_next_some().await {
                     SwarmEvent::NewListenAddr { listener_id, address } if listener_id == listener => {
                         return Ok(socket_addr(&address).map(|a| a.port()));
                     }
-                    SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == listener => {
-                        return Err(bad(want, reason.err().map_or_else(|| "closed".to_owned(), |e| e.to_string())));
+                    SwarmEvent::ListenerClosed {
+                        listener_id, reason, ..
+                    } if listener_id == listener => {
+                        return Err(bad(
+                            want,
+                            reason.err().map_or_else(|| "closed".to_owned(), |e| e.to_string()),
+                        ));
                     }
                     // Other listeners' addresses; connections are looked up in the table later.
                     _ => {}
@@ -82,7 +92,11 @@ pub(crate) fn external(bound: &[SocketAddr], ip: Option<IpAddr>, host: Option<&s
             out.push(addr::tcp(SocketAddr::new(ip, port)));
         }
         if let Some(host) = host {
-            out.push(Multiaddr::empty().with(Protocol::Dns(host.to_owned().into())).with(Protocol::Tcp(port)));
+            out.push(
+                Multiaddr::empty()
+                    .with(Protocol::Dns(host.to_owned().into()))
+                    .with(Protocol::Tcp(port)),
+            );
         }
     }
     out
@@ -94,12 +108,23 @@ mod tests {
 
     #[test]
     fn external_addresses_take_every_port_once() {
-        let bound = ["0.0.0.0:3610".parse().unwrap(), "[::]:3610".parse().unwrap(), "127.0.0.1:3611".parse().unwrap()];
-        let texts: Vec<_> =
-            external(&bound, Some([1, 2, 3, 4].into()), Some("node")).iter().map(ToString::to_string).collect();
+        let bound = [
+            "0.0.0.0:3610".parse().unwrap(),
+            "[::]:3610".parse().unwrap(),
+            "127.0.0.1:3611".parse().unwrap(),
+        ];
+        let texts: Vec<_> = external(&bound, Some([1, 2, 3, 4].into()), Some("node"))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(
             texts,
-            ["/ip4/1.2.3.4/tcp/3610", "/dns/node/tcp/3610", "/ip4/1.2.3.4/tcp/3611", "/dns/node/tcp/3611"]
+            [
+                "/ip4/1.2.3.4/tcp/3610",
+                "/dns/node/tcp/3610",
+                "/ip4/1.2.3.4/tcp/3611",
+                "/dns/node/tcp/3611"
+            ]
         );
     }
 }

@@ -103,7 +103,9 @@ fn default_buckets() -> Histogram {
 }
 
 fn send_buckets() -> Histogram {
-    Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(0.0001, 2.0, 18))
+    Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(
+        0.0001, 2.0, 18,
+    ))
 }
 
 /// Gauge of a fraction.
@@ -191,28 +193,112 @@ impl P2pMetrics {
     /// Handles registered in `r`.
     pub fn register(r: &mut Registry) -> Self {
         let m = Self::new();
-        r.register("p2p_ping_latency_secs", "Ping latencies in seconds per peer", m.ping_latency.clone());
+        r.register(
+            "p2p_ping_latency_secs",
+            "Ping latencies in seconds per peer",
+            m.ping_latency.clone(),
+        );
         r.register("p2p_ping_error", "Ping errors per peer", m.ping_error.clone());
-        r.register("p2p_ping_success", "Whether the last ping was successful (1) or not (0)", m.ping_success.clone());
-        r.register("p2p_reachability_status", "Reachability: 0 unknown, 1 public, 2 private", m.reachability_status.clone());
-        r.register("p2p_relay_connections", "Connected relays by name", m.relay_connections.clone());
-        r.register("p2p_peer_connection_types", "Connections by peer, type and protocol", m.peer_connection_types.clone());
-        r.register("p2p_relay_connection_types", "Connections to relays by type", m.relay_connection_types.clone());
-        r.register("p2p_peer_streams", "Open streams by peer, direction and protocol", m.peer_streams.clone());
-        r.register("p2p_peer_connection", "Connections established per peer", m.peer_connection.clone());
-        r.register("p2p_peer_network_receive_bytes", "Bytes received by peer and protocol", m.receive_bytes.clone());
-        r.register("p2p_peer_network_sent_bytes", "Bytes sent by peer and protocol", m.sent_bytes.clone());
-        r.register("p2p_send_duration_seconds", "Time to send a message or to be answered", m.send_duration.clone());
-        r.register("p2p_inbound_dropped", "Received messages that made room for newer ones", m.dropped.clone());
-        r.register("app_peerinfo_clock_offset_seconds", "Peer clock offset in seconds", m.clock_offset.clone());
-        r.register("app_peerinfo_version", "Constant gauge with the peer's version", m.version.clone());
-        r.register("app_peerinfo_git_commit", "Constant gauge with the peer's commit", m.git_commit.clone());
-        r.register("app_peerinfo_nickname", "Constant gauge with the peer's nickname", m.nickname.clone());
-        r.register("app_peerinfo_dv_client", "Constant gauge with the peer's implementation", m.dv_client.clone());
-        r.register("app_peerinfo_start_time_secs", "When the peer's process was started, Unix time", m.start_time.clone());
-        r.register("app_peerinfo_index", "The peer's position in the cluster, from 0", m.index.clone());
-        r.register("app_peerinfo_version_support", "1 if the peer's version is compatible", m.version_support.clone());
-        r.register("app_peerinfo_builder_api_enabled", "1 if the peer's builder API is enabled", m.builder_api_enabled.clone());
+        r.register(
+            "p2p_ping_success",
+            "Whether the last ping was successful (1) or not (0)",
+            m.ping_success.clone(),
+        );
+        r.register(
+            "p2p_reachability_status",
+            "Reachability: 0 unknown, 1 public, 2 private",
+            m.reachability_status.clone(),
+        );
+        r.register(
+            "p2p_relay_connections",
+            "Connected relays by name",
+            m.relay_connections.clone(),
+        );
+        r.register(
+            "p2p_peer_connection_types",
+            "Connections by peer, type and protocol",
+            m.peer_connection_types.clone(),
+        );
+        r.register(
+            "p2p_relay_connection_types",
+            "Connections to relays by type",
+            m.relay_connection_types.clone(),
+        );
+        r.register(
+            "p2p_peer_streams",
+            "Open streams by peer, direction and protocol",
+            m.peer_streams.clone(),
+        );
+        r.register(
+            "p2p_peer_connection",
+            "Connections established per peer",
+            m.peer_connection.clone(),
+        );
+        r.register(
+            "p2p_peer_network_receive_bytes",
+            "Bytes received by peer and protocol",
+            m.receive_bytes.clone(),
+        );
+        r.register(
+            "p2p_peer_network_sent_bytes",
+            "Bytes sent by peer and protocol",
+            m.sent_bytes.clone(),
+        );
+        r.register(
+            "p2p_send_duration_seconds",
+            "Time to send a message or to be answered",
+            m.send_duration.clone(),
+        );
+        r.register(
+            "p2p_inbound_dropped",
+            "Received messages that made room for newer ones",
+            m.dropped.clone(),
+        );
+        r.register(
+            "app_peerinfo_clock_offset_seconds",
+            "Peer clock offset in seconds",
+            m.clock_offset.clone(),
+        );
+        r.register(
+            "app_peerinfo_version",
+            "Constant gauge with the peer's version",
+            m.version.clone(),
+        );
+        r.register(
+            "app_peerinfo_git_commit",
+            "Constant gauge with the peer's commit",
+            m.git_commit.clone(),
+        );
+        r.register(
+            "app_peerinfo_nickname",
+            "Constant gauge with the peer's nickname",
+            m.nickname.clone(),
+        );
+        r.register(
+            "app_peerinfo_dv_client",
+            "Constant gauge with the peer's implementation",
+            m.dv_client.clone(),
+        );
+        r.register(
+            "app_peerinfo_start_time_secs",
+            "When the peer's process was started, Unix time",
+            m.start_time.clone(),
+        );
+        r.register(
+            "app_peerinfo_index",
+            "The peer's position in the cluster, from 0",
+            m.index.clone(),
+        );
+        r.register(
+            "app_peerinfo_version_support",
+            "1 if the peer's version is compatible",
+            m.version_support.clone(),
+        );
+        r.register(
+            "app_peerinfo_builder_api_enabled",
+            "1 if the peer's builder API is enabled",
+            m.builder_api_enabled.clone(),
+        );
         m
     }
 }
@@ -247,7 +333,11 @@ mod tests {
     fn the_type_label_is_spelled_type() {
         let mut r = Registry::default();
         let m = P2pMetrics::register(&mut r);
-        let label = ConnectionLabel { peer: "a".into(), r#type: "direct", protocol: "tcp" };
+        let label = ConnectionLabel {
+            peer: "a".into(),
+            r#type: "direct",
+            protocol: "tcp",
+        };
         m.peer_connection_types.get_or_create(&label).set(1);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &r).unwrap();

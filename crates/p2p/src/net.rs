@@ -54,7 +54,11 @@ enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(e: io::Error) -> Self {
-        if frame::is_reset(&e) { Self::Reset(e.to_string()) } else { Self::Broken(e.to_string()) }
+        if frame::is_reset(&e) {
+            Self::Reset(e.to_string())
+        } else {
+            Self::Broken(e.to_string())
+        }
     }
 }
 
@@ -104,7 +108,16 @@ impl Net {
             state: Mutex::default(),
         };
         let lanes = peers.iter().map(lane).collect();
-        Self { me, peers, lanes, table, inbox, want, metrics, stop }
+        Self {
+            me,
+            peers,
+            lanes,
+            table,
+            inbox,
+            want,
+            metrics,
+            stop,
+        }
     }
 
     /// Sends, and waits for an answer if one is wanted. The duration of the exchange comes with the answer.
@@ -115,26 +128,44 @@ impl Net {
         msg: Bytes,
         answer: bool,
     ) -> Result<(Bytes, Duration), NetError> {
-        let unknown = || NetError::Unreachable { peer: to.to_string(), reason: "no such operator".to_owned() };
+        let unknown = || NetError::Unreachable {
+            peer: to.to_string(),
+            reason: "no such operator".to_owned(),
+        };
         let peer = self.peers.get(usize::from(to.0)).ok_or_else(unknown)?;
         let lane = self.lanes.get(usize::from(to.0)).ok_or_else(unknown)?;
         if to == self.me {
             let reason = "it is this node; messages to oneself take no network".to_owned();
-            return Err(NetError::Unreachable { peer: peer.name.clone(), reason });
+            return Err(NetError::Unreachable {
+                peer: peer.name.clone(),
+                reason,
+            });
         }
         let began = Instant::now();
         let result = tokio::select! { biased;
             () = self.stop.cancelled() => return Err(NetError::Stopped),
             result = self.try_twice(peer, lane, proto, &msg, answer) => result,
         };
-        let label = SendLabel { peer: peer.name.clone(), protocol: proto.name, topic: protocol::topic(proto.name) };
-        self.metrics.send_duration.get_or_create(&label).observe(began.elapsed().as_secs_f64());
+        let label = SendLabel {
+            peer: peer.name.clone(),
+            protocol: proto.name,
+            topic: protocol::topic(proto.name),
+        };
+        self.metrics
+            .send_duration
+            .get_or_create(&label)
+            .observe(began.elapsed().as_secs_f64());
         self.note(peer, lane, proto, &result);
         result.map_err(|f| match f {
-            Failure::Unreachable(reason) => NetError::Unreachable { peer: peer.name.clone(), reason },
-            Failure::Reset(reason) | Failure::Broken(reason) => {
-                NetError::Stream { peer: peer.name.clone(), protocol: proto.name, reason }
-            }
+            Failure::Unreachable(reason) => NetError::Unreachable {
+                peer: peer.name.clone(),
+                reason,
+            },
+            Failure::Reset(reason) | Failure::Broken(reason) => NetError::Stream {
+                peer: peer.name.clone(),
+                protocol: proto.name,
+                reason,
+            },
         })
     }
 
@@ -174,16 +205,29 @@ impl Net {
         let exchange = async {
             frame::write_frame(&mut stream, msg).await?;
             stream.close().await?;
-            if answer { frame::read_frame(&mut stream, proto.max_frame).await.map_err(Failure::from) } else { Ok(Bytes::new()) }
+            if answer {
+                frame::read_frame(&mut stream, proto.max_frame)
+                    .await
+                    .map_err(Failure::from)
+            } else {
+                Ok(Bytes::new())
+            }
         };
         let got = timeout(limit, exchange)
             .await
             .map_err(|_| Failure::Broken(format!("the peer did not take or answer the message within {limit:?}")))??;
         let bytes = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let label = BytesLabel { peer: peer.name.clone(), protocol: proto.name.to_owned(), transport };
+        let label = BytesLabel {
+            peer: peer.name.clone(),
+            protocol: proto.name.to_owned(),
+            transport,
+        };
         self.metrics.sent_bytes.get_or_create(&label).inc_by(bytes(msg.len()));
         if answer {
-            self.metrics.receive_bytes.get_or_create(&label).inc_by(bytes(got.len()));
+            self.metrics
+                .receive_bytes
+                .get_or_create(&label)
+                .inc_by(bytes(got.len()));
         }
         Ok((got, began.elapsed()))
     }
@@ -198,14 +242,26 @@ impl Net {
             let Some(route) = self.table.best(&lane.id) else {
                 // If the channel is full the host already knows that somebody waits.
                 let _ = self.want.try_send(lane.id);
-                changes.changed().await.map_err(|_| Failure::Unreachable("the network is shut down".to_owned()))?;
+                changes
+                    .changed()
+                    .await
+                    .map_err(|_| Failure::Unreachable("the network is shut down".to_owned()))?;
                 continue;
             };
             // A refusal of a lazily negotiated stream shows only when reading; so a message that nobody answers is
             // negotiated in full unless the peer has announced the protocol (pitfall 3).
             let lazy = answer || self.table.serves(&lane.id, proto.name);
             let (reply, stream) = oneshot::channel();
-            if route.open.send(Open { name: name.clone(), lazy, reply }).await.is_err() {
+            if route
+                .open
+                .send(Open {
+                    name: name.clone(),
+                    lazy,
+                    reply,
+                })
+                .await
+                .is_err()
+            {
                 // The connection has just gone; its removal from the table is on its way.
                 self.table.remove(&lane.id, route.conn);
                 continue;
@@ -221,7 +277,11 @@ impl Net {
 
     /// Says when sending to a peer begins to fail and when it works again. Dial failures are told by the dial loop.
     fn note(&self, peer: &Peer, lane: &Lane, proto: ProtocolId, result: &Result<(Bytes, Duration), Failure>) {
-        let change = lane.state.lock().unwrap_or_else(PoisonError::into_inner).note(result.is_ok());
+        let change = lane
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(result.is_ok());
         match (change, result) {
             (Some(Change::Failing), Err(Failure::Reset(reason) | Failure::Broken(reason))) => {
                 tracing::warn!(peer = %peer.name, protocol = proto.name, %reason, "sending to the peer fails; duties may lack this node");

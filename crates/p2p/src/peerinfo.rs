@@ -104,7 +104,12 @@ fn good_git_hash(hash: &str) -> bool {
 
 /// Looks at a response that took `rtt`, in the order of p2p.md 7.3.
 pub(crate) fn judge(info: &PeerInfo, now: UnixTime, rtt: Duration, about: &About, supported: &[Version]) -> Verdict {
-    let mut v = Verdict { findings: Vec::new(), nickname: None, measured: None, compatible: None };
+    let mut v = Verdict {
+        findings: Vec::new(),
+        nickname: None,
+        measured: None,
+        compatible: None,
+    };
     let (Some(sent_at), Some(_)) = (info.sent_at, info.started_at) else {
         v.findings.push(Finding::NoTimes);
         return v;
@@ -116,9 +121,16 @@ pub(crate) fn judge(info: &PeerInfo, now: UnixTime, rtt: Duration, about: &About
     }
     let expected = seconds(timestamp(now.before(rtt / 2)));
     let offset = (seconds(sent_at) - expected).clamp(-3600.0, 3600.0);
-    let client = if info.dv_client.is_empty() { "charon".to_owned() } else { short(&info.dv_client) };
+    let client = if info.dv_client.is_empty() {
+        "charon".to_owned()
+    } else {
+        short(&info.dv_client)
+    };
     if client == "charon" {
-        let fits = info.charon_version.parse().is_ok_and(|peer| version::is_supported(&peer, supported));
+        let fits = info
+            .charon_version
+            .parse()
+            .is_ok_and(|peer| version::is_supported(&peer, supported));
         if !fits {
             v.findings.push(Finding::Incompatible);
             v.compatible = Some(false);
@@ -147,8 +159,11 @@ struct Shown {
 }
 
 /// Replaces the label of a constant gauge.
-fn show<L>(family: &prometheus_client::metrics::family::Family<L, prometheus_client::metrics::gauge::Gauge>, old: &mut Option<L>, new: L)
-where
+fn show<L>(
+    family: &prometheus_client::metrics::family::Family<L, prometheus_client::metrics::gauge::Gauge>,
+    old: &mut Option<L>,
+    new: L,
+) where
     L: Clone + std::hash::Hash + Eq,
 {
     if let Some(old) = old.replace(new.clone()).filter(|o| *o != new) {
@@ -176,20 +191,57 @@ impl Client {
 
     fn show(&self, peer: &Peer, info: &PeerInfo, client: &str, shown: &mut Shown) {
         let (m, name) = (&self.metrics, || peer.name.clone());
-        show(&m.version, &mut shown.version, VersionLabel { peer: name(), version: short(&info.charon_version) });
-        show(&m.git_commit, &mut shown.git, GitLabel { peer: name(), git_hash: short(&info.git_hash) });
-        show(&m.nickname, &mut shown.nickname, NicknameLabel { peer: name(), peer_nickname: short(&info.nickname) });
-        show(&m.dv_client, &mut shown.client, ClientLabel { peer: name(), dv_client: client.to_owned() });
+        show(
+            &m.version,
+            &mut shown.version,
+            VersionLabel {
+                peer: name(),
+                version: short(&info.charon_version),
+            },
+        );
+        show(
+            &m.git_commit,
+            &mut shown.git,
+            GitLabel {
+                peer: name(),
+                git_hash: short(&info.git_hash),
+            },
+        );
+        show(
+            &m.nickname,
+            &mut shown.nickname,
+            NicknameLabel {
+                peer: name(),
+                peer_nickname: short(&info.nickname),
+            },
+        );
+        show(
+            &m.dv_client,
+            &mut shown.client,
+            ClientLabel {
+                peer: name(),
+                dv_client: client.to_owned(),
+            },
+        );
         let label = metrics::peer(&peer.name);
-        m.start_time.get_or_create(&label).set(info.started_at.map_or(0, |t| t.seconds));
+        m.start_time
+            .get_or_create(&label)
+            .set(info.started_at.map_or(0, |t| t.seconds));
         m.index.get_or_create(&label).set(i64::from(peer.idx.0));
-        m.builder_api_enabled.get_or_create(&label).set(i64::from(info.builder_api_enabled));
+        m.builder_api_enabled
+            .get_or_create(&label)
+            .set(i64::from(info.builder_api_enabled));
     }
 
     /// Runs for ever.
     pub(crate) async fn run(self, peers: Vec<Peer>, me: PeerIdx) {
         // Without a readable version of our own every peer counts as compatible.
-        let supported = self.about.version.parse().map(|own| version::supported_minors(&own)).unwrap_or_default();
+        let supported = self
+            .about
+            .version
+            .parse()
+            .map(|own| version::supported_minors(&own))
+            .unwrap_or_default();
         let mut tick = interval_at(Instant::now() + EVERY, EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut shown: BTreeMap<PeerIdx, Shown> = BTreeMap::new();
@@ -221,7 +273,9 @@ impl Client {
         }
         if let Some(nickname) = verdict.nickname {
             let news = self.nicknames.send_if_modified(|table| {
-                table.insert(peer.name.clone(), nickname.clone()).is_none_or(|old| old != nickname)
+                table
+                    .insert(peer.name.clone(), nickname.clone())
+                    .is_none_or(|old| old != nickname)
             });
             if news {
                 let table = self.nicknames.borrow().clone();
@@ -237,7 +291,14 @@ impl Client {
                 self.metrics.clock_offset.get_or_create(&label).set(offset);
                 self.show(peer, info, &client, shown);
             } else {
-                show(&self.metrics.dv_client, &mut shown.client, ClientLabel { peer: peer.name.clone(), dv_client: client });
+                show(
+                    &self.metrics.dv_client,
+                    &mut shown.client,
+                    ClientLabel {
+                        peer: peer.name.clone(),
+                        dv_client: client,
+                    },
+                );
             }
         }
     }
@@ -247,16 +308,33 @@ impl Client {
         match finding {
             Finding::NoTimes => tracing::error!(peer, "peer information lacks its timestamps"),
             Finding::BadGitHash => {
-                tracing::warn!(peer, git_hash = short(&info.git_hash), "peer information has an invalid git hash");
+                tracing::warn!(
+                    peer,
+                    git_hash = short(&info.git_hash),
+                    "peer information has an invalid git hash"
+                );
             }
             Finding::Incompatible => {
-                tracing::error!(peer, version, own = self.about.version, "the peer's version does not work with ours; one of the two nodes needs an update");
+                tracing::error!(
+                    peer,
+                    version,
+                    own = self.about.version,
+                    "the peer's version does not work with ours; one of the two nodes needs an update"
+                );
             }
             Finding::OtherCluster => {
-                tracing::warn!(peer, lock_hash = hex::encode(info.lock_hash.get(..32).unwrap_or(&info.lock_hash)), "the peer runs with another cluster lock; its duties will not match ours");
+                tracing::warn!(
+                    peer,
+                    lock_hash = hex::encode(info.lock_hash.get(..32).unwrap_or(&info.lock_hash)),
+                    "the peer runs with another cluster lock; its duties will not match ours"
+                );
             }
             Finding::OtherBuilder => {
-                tracing::warn!(peer, builder = info.builder_api_enabled, "the peer's builder setting differs from ours; proposals may lack a quorum");
+                tracing::warn!(
+                    peer,
+                    builder = info.builder_api_enabled,
+                    "the peer's builder setting differs from ours; proposals may lack a quorum"
+                );
             }
         }
     }
@@ -283,7 +361,13 @@ mod tests {
         info.dv_client = String::new();
         change(&mut info);
         let supported = version::supported_minors(&"v1.11.0".parse().unwrap());
-        judge(&info, NOW.after(Duration::from_secs(1)), Duration::from_secs(1), &about(), &supported)
+        judge(
+            &info,
+            NOW.after(Duration::from_secs(1)),
+            Duration::from_secs(1),
+            &about(),
+            &supported,
+        )
     }
 
     #[test]
@@ -299,7 +383,12 @@ mod tests {
     fn a_clock_that_is_days_off_counts_as_an_hour_off() {
         let v = verdict(|i| i.sent_at = Some(Timestamp { seconds: 1, nanos: 0 }));
         assert_eq!(v.measured.unwrap().1, -3600.0);
-        let v = verdict(|i| i.sent_at = Some(Timestamp { seconds: i64::MAX, nanos: i32::MAX }));
+        let v = verdict(|i| {
+            i.sent_at = Some(Timestamp {
+                seconds: i64::MAX,
+                nanos: i32::MAX,
+            })
+        });
         assert_eq!(v.measured.unwrap().1, 3600.0);
     }
 
@@ -317,7 +406,10 @@ mod tests {
     fn a_bad_git_hash_ends_the_look_after_the_nickname() {
         for bad in ["", "ABCDEF0", "abcdef", "abcdef01"] {
             let v = verdict(|i| i.git_hash = bad.into());
-            assert_eq!((v.findings.as_slice(), v.compatible), (&[Finding::BadGitHash][..], None));
+            assert_eq!(
+                (v.findings.as_slice(), v.compatible),
+                (&[Finding::BadGitHash][..], None)
+            );
             assert_eq!(v.nickname.as_deref(), Some("n"));
         }
         assert!(verdict(|i| i.git_hash = "unknown".into()).findings.is_empty());
@@ -326,7 +418,10 @@ mod tests {
     #[test]
     fn the_version_counts_only_for_charon_nodes() {
         let v = verdict(|i| i.charon_version = "v0.19.0".into());
-        assert_eq!((v.findings.as_slice(), v.compatible), (&[Finding::Incompatible][..], Some(false)));
+        assert_eq!(
+            (v.findings.as_slice(), v.compatible),
+            (&[Finding::Incompatible][..], Some(false))
+        );
         let v = verdict(|i| {
             i.charon_version = "7".into();
             i.dv_client = "other".into();

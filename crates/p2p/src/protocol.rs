@@ -5,11 +5,17 @@ use std::time::Duration;
 use trireme_core::ports::ProtocolId;
 
 /// Peer information.
-pub const PEERINFO: ProtocolId = ProtocolId { name: "/charon/peerinfo/2.0.0", max_frame: 1024 * 1024 };
+pub const PEERINFO: ProtocolId = ProtocolId {
+    name: "/charon/peerinfo/2.0.0",
+    max_frame: 1024 * 1024,
+};
 
 /// Protocols whose receiver never writes: the stream is closed as soon as the message is read.
-const ONE_WAY: [&str; 3] =
-    ["/charon/consensus/qbft/2.0.0", "/charon/parsigex/2.0.0", "/charon/dkg/frost/2.0.0/round1/p2p"];
+const ONE_WAY: [&str; 3] = [
+    "/charon/consensus/qbft/2.0.0",
+    "/charon/parsigex/2.0.0",
+    "/charon/dkg/frost/2.0.0/round1/p2p",
+];
 /// Reliable broadcast of a ceremony, whose handlers wait for their own node.
 const CEREMONY: &str = "/charon/dkg/bcast/";
 
@@ -35,7 +41,11 @@ pub(crate) fn handler_limit(name: &str) -> Duration {
 
 /// From the opening of an outbound stream to its end.
 pub(crate) fn send_limit(name: &str) -> Duration {
-    if name.starts_with(CEREMONY) && name.ends_with("/msg") { Duration::from_secs(62) } else { Duration::from_secs(7) }
+    if name.starts_with(CEREMONY) && name.ends_with("/msg") {
+        Duration::from_secs(62)
+    } else {
+        Duration::from_secs(7)
+    }
 }
 
 /// Metric label of what a message is about, as far as the protocol tells.

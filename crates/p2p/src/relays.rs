@@ -56,9 +56,13 @@ pub(crate) struct Found {
 
 /// Reads a page's answer: the relay and its addresses sorted by text.
 pub(crate) fn parse(body: &[u8]) -> Result<(PeerId, Vec<Multiaddr>), LookupError> {
-    let text = std::str::from_utf8(body).map_err(|e| LookupError::Unreadable(e.to_string()))?.trim();
+    let text = std::str::from_utf8(body)
+        .map_err(|e| LookupError::Unreadable(e.to_string()))?
+        .trim();
     let mut addrs = if text.starts_with("enr:") {
-        let enr: Enr = text.parse().map_err(|e: trireme_keys::EnrError| LookupError::Unreadable(e.to_string()))?;
+        let enr: Enr = text
+            .parse()
+            .map_err(|e: trireme_keys::EnrError| LookupError::Unreadable(e.to_string()))?;
         addr::of_relay_record(&enr)?
     } else {
         let list: Option<Vec<String>> =
@@ -104,9 +108,16 @@ pub(crate) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
 
 async fn fetch(client: &reqwest::Client, url: &Url, headers: &LookupHeaders) -> Result<Vec<u8>, LookupError> {
     let http = |e: reqwest::Error| {
-        if e.is_timeout() { LookupError::Timeout } else { LookupError::Http(e.without_url().to_string()) }
+        if e.is_timeout() {
+            LookupError::Timeout
+        } else {
+            LookupError::Http(e.without_url().to_string())
+        }
     };
-    let request = client.get(url.clone()).header("Charon-Cluster", &headers.cluster).header("Cluster-Uuid", &headers.uuid);
+    let request = client
+        .get(url.clone())
+        .header("Charon-Cluster", &headers.cluster)
+        .header("Cluster-Uuid", &headers.uuid);
     let mut response = request.send().await.map_err(http)?;
     if !response.status().is_success() {
         return Err(LookupError::Status(response.status().as_u16()));
@@ -127,7 +138,9 @@ pub(crate) async fn lookup(
     url: &Url,
     headers: &LookupHeaders,
 ) -> Result<(PeerId, Vec<Multiaddr>), LookupError> {
-    let body = tokio::time::timeout(TIMEOUT, fetch(client, url, headers)).await.map_err(|_| LookupError::Timeout)??;
+    let body = tokio::time::timeout(TIMEOUT, fetch(client, url, headers))
+        .await
+        .map_err(|_| LookupError::Timeout)??;
     parse(&body)
 }
 
@@ -197,7 +210,16 @@ mod tests {
 
     #[test]
     fn garbage_null_and_empty_lists_are_refused() {
-        for body in [&b"null"[..], b"[]", b"", b"<html>", b"\xff\xfe", b"enr:", b"{\"a\":1}", b"[\"/ip4/9.9.9.9/tcp/1\"]"] {
+        for body in [
+            &b"null"[..],
+            b"[]",
+            b"",
+            b"<html>",
+            b"\xff\xfe",
+            b"enr:",
+            b"{\"a\":1}",
+            b"[\"/ip4/9.9.9.9/tcp/1\"]",
+        ] {
             assert!(parse(body).is_err(), "{body:?}");
         }
     }

@@ -140,7 +140,11 @@ impl ConnectionHandler for Handler {
                 Poll::Ready(Some(open)) if open.reply.is_closed() => {}
                 Poll::Ready(Some(open)) => {
                     self.negotiating = self.negotiating.saturating_add(1);
-                    let offer = if open.lazy { vec![open.name] } else { vec![open.name, NOBODYS] };
+                    let offer = if open.lazy {
+                        vec![open.name]
+                    } else {
+                        vec![open.name, NOBODYS]
+                    };
                     let protocol = SubstreamProtocol::new(Offer(offer), open.reply).with_timeout(NEGOTIATION);
                     return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
                 }
@@ -165,13 +169,23 @@ impl ConnectionHandler for Handler {
         >,
     ) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: (stream, name), .. }) => {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: (stream, name),
+                ..
+            }) => {
                 self.readers.push(self.accept.accept(self.peer, name, stream));
             }
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: (stream, name), info }) => {
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
+                protocol: (stream, name),
+                info,
+            }) => {
                 self.negotiating = self.negotiating.saturating_sub(1);
                 // If the caller has gone away the stream is dropped, which resets it.
-                let _ = info.send(if name == NOBODYS { Err(OpenError::Unsupported) } else { Ok(stream) });
+                let _ = info.send(if name == NOBODYS {
+                    Err(OpenError::Unsupported)
+                } else {
+                    Ok(stream)
+                });
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => {
                 self.negotiating = self.negotiating.saturating_sub(1);
@@ -201,7 +215,11 @@ pub(crate) struct Behaviour {
 
 impl Behaviour {
     pub(crate) fn new(table: Arc<Table>, accept: Arc<dyn Accept>) -> Self {
-        Self { table, accept, fresh: std::collections::BTreeMap::new() }
+        Self {
+            table,
+            accept,
+            fresh: std::collections::BTreeMap::new(),
+        }
     }
 
     fn handler(&mut self, conn: ConnectionId, peer: PeerId) -> Handler {

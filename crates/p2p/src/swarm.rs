@@ -3,8 +3,8 @@
 use std::{num::NonZeroU8, sync::Arc, time::Duration};
 
 use libp2p::{
-    Swarm, SwarmBuilder, core::upgrade::Version, identify, identity::Keypair, noise, ping, relay, swarm::NetworkBehaviour, tcp,
-    yamux,
+    Swarm, SwarmBuilder, core::upgrade::Version, identify, identity::Keypair, noise, ping, relay,
+    swarm::NetworkBehaviour, tcp, yamux,
 };
 
 use crate::{config::P2pError, gate, inbox::Inbox, streams, table::Table};

@@ -42,7 +42,10 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new() -> Self {
-        Self { peers: Mutex::default(), changes: watch::channel(0).0 }
+        Self {
+            peers: Mutex::default(),
+            changes: watch::channel(0).0,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerId, Entry>> {
@@ -78,7 +81,11 @@ impl Table {
     /// Notes what the peer's identify lists. Names shared by several protocols say nothing and are left out.
     pub(crate) fn set_served(&self, peer: &PeerId, names: &[StreamProtocol]) {
         if let Some(entry) = self.lock().get_mut(peer) {
-            let plain = names.iter().map(AsRef::as_ref).filter(|n| !is_shared_name(n)).take(MAX_NAMES);
+            let plain = names
+                .iter()
+                .map(AsRef::as_ref)
+                .filter(|n| !is_shared_name(n))
+                .take(MAX_NAMES);
             entry.serves = plain.map(str::to_owned).collect();
         }
         self.changed();
@@ -109,7 +116,12 @@ mod tests {
     use super::*;
 
     fn route(n: usize, relayed: bool) -> Route {
-        Route { conn: ConnectionId::new_unchecked(n), relayed, transport: "tcp", open: mpsc::channel(1).0 }
+        Route {
+            conn: ConnectionId::new_unchecked(n),
+            relayed,
+            transport: "tcp",
+            open: mpsc::channel(1).0,
+        }
     }
 
     #[test]
@@ -123,7 +135,11 @@ mod tests {
         table.remove(&peer, ConnectionId::new_unchecked(2));
         assert_eq!(best(), Some(ConnectionId::new_unchecked(3)));
         table.remove(&peer, ConnectionId::new_unchecked(3));
-        assert_eq!(best(), Some(ConnectionId::new_unchecked(1)), "connected while any is left");
+        assert_eq!(
+            best(),
+            Some(ConnectionId::new_unchecked(1)),
+            "connected while any is left"
+        );
         table.remove(&peer, ConnectionId::new_unchecked(1));
         assert_eq!(best(), None);
         assert!(!table.is_connected(&peer));

@@ -31,7 +31,11 @@ impl FromStr for Version {
         };
         let mut parts = numbers.split('.').map(|p| {
             let digits = !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit());
-            if digits { p.parse::<u64>().map_err(|_| bad()) } else { Err(bad()) }
+            if digits {
+                p.parse::<u64>().map_err(|_| bad())
+            } else {
+                Err(bad())
+            }
         });
         let major = parts.next().ok_or_else(bad)??;
         let minor = parts.next().ok_or_else(bad)??;
@@ -39,7 +43,12 @@ impl FromStr for Version {
         if parts.next().is_some() {
             return Err(bad());
         }
-        Ok(Self { major, minor, patch, label })
+        Ok(Self {
+            major,
+            minor,
+            patch,
+            label,
+        })
     }
 }
 
@@ -87,7 +96,15 @@ pub fn any_at_least(min: &Version, versions: &[Version]) -> bool {
 /// The minors that a node of the version `own` supports: every one from v1.0 to its own, newest first.
 #[must_use]
 pub fn supported_minors(own: &Version) -> Vec<Version> {
-    (0..=own.minor).rev().map(|minor| Version { major: own.major, minor, patch: None, label: None }).collect()
+    (0..=own.minor)
+        .rev()
+        .map(|minor| Version {
+            major: own.major,
+            minor,
+            patch: None,
+            label: None,
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -103,7 +120,15 @@ mod tests {
 
     #[test]
     fn numbers_beyond_64_bits_and_empty_parts_are_no_versions() {
-        for text in ["v1.99999999999999999999", "v1..2", "v1.2.3.4", "v1", "v1.2-", "v+1.2", ""] {
+        for text in [
+            "v1.99999999999999999999",
+            "v1..2",
+            "v1.2.3.4",
+            "v1",
+            "v1.2-",
+            "v+1.2",
+            "",
+        ] {
             assert!(text.parse::<Version>().is_err(), "{text}");
         }
     }

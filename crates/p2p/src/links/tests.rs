@@ -54,10 +54,23 @@ fn the_relay_is_connected_then_asked_for_a_reservation_then_used_for_circuits() 
     let [own, peer, relay] = ids();
     let mut l = links(own, &[peer]);
     l.set_relay(Duration::ZERO, 0, relay, vec![relay_addr()]);
-    assert_eq!(l.poll(S), [Action::Dial { peer: relay, addrs: vec![relay_addr()], what: Dial::Relay }]);
+    assert_eq!(
+        l.poll(S),
+        [Action::Dial {
+            peer: relay,
+            addrs: vec![relay_addr()],
+            what: Dial::Relay
+        }]
+    );
     assert_eq!(l.poll(S * 100), [], "one dial at a time");
     l.connected(S, relay, conn(1), &relay_addr(), false, Some(Dial::Relay));
-    assert_eq!(l.poll(S), [Action::Reserve { relay, addr: relay_addr() }]);
+    assert_eq!(
+        l.poll(S),
+        [Action::Reserve {
+            relay,
+            addr: relay_addr()
+        }]
+    );
     assert_eq!(l.poll(S * 100), [], "no circuit before the reservation is answered");
     l.reserved(S, relay);
     let circuit = format!("/ip4/5.5.5.5/tcp/3610/p2p/{relay}/p2p-circuit/p2p/{peer}");
@@ -84,7 +97,13 @@ fn a_reservation_is_asked_for_again_after_every_reconnect() {
     assert_eq!(dials(&l.poll(at)).len(), 1);
     l.connected(at, relay, conn(2), &relay_addr(), false, Some(Dial::Relay));
     let later = at + S * 2;
-    assert_eq!(l.poll(later), [Action::Reserve { relay, addr: relay_addr() }]);
+    assert_eq!(
+        l.poll(later),
+        [Action::Reserve {
+            relay,
+            addr: relay_addr()
+        }]
+    );
 }
 
 #[test]
@@ -99,7 +118,13 @@ fn a_refused_reservation_is_retried_with_growing_waits_and_circuits_still_go_out
     let actions = l.poll(S);
     assert_eq!(dials(&actions).len(), 1, "the peer is dialled: {actions:?}");
     assert_eq!(l.next(), Some(S * 2));
-    assert_eq!(l.poll(S * 2), [Action::Reserve { relay, addr: relay_addr() }]);
+    assert_eq!(
+        l.poll(S * 2),
+        [Action::Reserve {
+            relay,
+            addr: relay_addr()
+        }]
+    );
     l.reservation_lost(S * 2, relay);
     assert_eq!(l.next(), Some(S * 2 + Duration::from_millis(1600)));
 }
@@ -112,16 +137,34 @@ fn a_relayed_peer_is_dialled_directly_right_after_identify_and_then_every_minute
     l.connected(S, peer, conn(5), &Multiaddr::empty(), true, Some(Dial::Peer));
     assert_eq!(l.reach(&peer), Reach::Relayed);
     assert_eq!(l.poll(S * 2), [], "nothing to dial before identify");
-    let listens = [addr("/ip4/9.9.9.9/tcp/1"), addr("/ip4/9.9.9.9/udp/1/quic-v1"), addr("/ip4/127.0.0.1/tcp/1")];
+    let listens = [
+        addr("/ip4/9.9.9.9/tcp/1"),
+        addr("/ip4/9.9.9.9/udp/1/quic-v1"),
+        addr("/ip4/127.0.0.1/tcp/1"),
+    ];
     l.identified(S * 3, peer, conn(5), &listens);
-    assert_eq!(dials(&l.poll(S * 3)), [(peer, Dial::Upgrade, vec!["/ip4/9.9.9.9/tcp/1".to_owned()])]);
+    assert_eq!(
+        dials(&l.poll(S * 3)),
+        [(peer, Dial::Upgrade, vec!["/ip4/9.9.9.9/tcp/1".to_owned()])]
+    );
     l.dial_failed(S * 4, peer, Dial::Upgrade);
     assert_eq!(l.poll(S * 62), []);
     assert_eq!(l.next(), Some(S * 63));
     assert_eq!(dials(&l.poll(S * 63)).len(), 1);
-    l.connected(S * 64, peer, conn(6), &addr("/ip4/9.9.9.9/tcp/1"), false, Some(Dial::Upgrade));
+    l.connected(
+        S * 64,
+        peer,
+        conn(6),
+        &addr("/ip4/9.9.9.9/tcp/1"),
+        false,
+        Some(Dial::Upgrade),
+    );
     assert_eq!(l.reach(&peer), Reach::Direct);
-    assert_eq!(l.next(), None, "the relayed connection stays and nothing more is dialled");
+    assert_eq!(
+        l.next(),
+        None,
+        "the relayed connection stays and nothing more is dialled"
+    );
 }
 
 #[test]
@@ -166,7 +209,10 @@ fn a_lost_peer_is_redialled_at_once_over_its_known_address() {
     l.identified(S, small, conn(1), &[addr("/ip4/9.9.9.9/tcp/3610")]);
     l.closed(S * 9, small, conn(1));
     assert_eq!(l.next(), Some(S * 9));
-    assert_eq!(dials(&l.poll(S * 9)), [(small, Dial::Peer, vec!["/ip4/9.9.9.9/tcp/3610".to_owned()])]);
+    assert_eq!(
+        dials(&l.poll(S * 9)),
+        [(small, Dial::Peer, vec!["/ip4/9.9.9.9/tcp/3610".to_owned()])]
+    );
     l.dial_failed(S * 9, small, Dial::Peer);
     assert_eq!(l.next(), Some(S * 10), "then with the waits of the ping profile");
 }
@@ -201,10 +247,23 @@ fn two_entries_for_one_relay_make_one_reservation() {
     let [own, relay, _] = ids();
     let mut l = links(own, &[]);
     l.set_relay(S, 0, relay, vec![relay_addr()]);
-    l.set_relay(S, 1, relay, vec![relay_addr(), addr("/dns/relay/tcp/1"), addr("/ip4/5.5.5.5/udp/1/quic-v1")]);
+    l.set_relay(
+        S,
+        1,
+        relay,
+        vec![
+            relay_addr(),
+            addr("/dns/relay/tcp/1"),
+            addr("/ip4/5.5.5.5/udp/1/quic-v1"),
+        ],
+    );
     let dialled = dials(&l.poll(S));
     assert_eq!(dialled.len(), 1);
-    assert_eq!(dialled[0].2, ["/ip4/5.5.5.5/tcp/3610", "/dns/relay/tcp/1"], "addresses we cannot dial are left out");
+    assert_eq!(
+        dialled[0].2,
+        ["/ip4/5.5.5.5/tcp/3610", "/dns/relay/tcp/1"],
+        "addresses we cannot dial are left out"
+    );
     l.connected(S, relay, conn(1), &relay_addr(), false, Some(Dial::Relay));
     assert_eq!(l.poll(S).len(), 1);
     assert_eq!(l.poll(S), []);

@@ -26,7 +26,9 @@ const RESOLVE: Duration = Duration::from_secs(5);
 pub(super) async fn serve(listener: TcpListener, page: Arc<Page>, life: Life) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -54,8 +56,14 @@ pub(super) async fn serve(listener: TcpListener, page: Arc<Page>, life: Life) {
 }
 
 async fn answer(page: &Page, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let body = if request.uri().path() == "/enr" { record(page).await } else { addresses(page) };
-    let (status, body) = body.map_or((StatusCode::INTERNAL_SERVER_ERROR, String::new()), |b| (StatusCode::OK, b));
+    let body = if request.uri().path() == "/enr" {
+        record(page).await
+    } else {
+        addresses(page)
+    };
+    let (status, body) = body.map_or((StatusCode::INTERNAL_SERVER_ERROR, String::new()), |b| {
+        (StatusCode::OK, b)
+    });
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response
@@ -64,14 +72,21 @@ async fn answer(page: &Page, request: &Request<Incoming>) -> Response<Full<Bytes
 /// A JSON array of the addresses, or `null` if there are none, as Charon answers.
 fn addresses(page: &Page) -> Option<String> {
     let list: Vec<String> = page.multiaddrs().iter().map(ToString::to_string).collect();
-    if list.is_empty() { Some("null".to_owned()) } else { serde_json::to_string(&list).ok() }
+    if list.is_empty() {
+        Some("null".to_owned())
+    } else {
+        serde_json::to_string(&list).ok()
+    }
 }
 
 /// The node record: the port of the first TCP address, public ones first, and the external IP address if there is one.
 async fn record(page: &Page) -> Option<String> {
     let mut list = page.advertised();
     list.sort_by_key(|a| addr::scope(a) != Scope::Public);
-    let port = list.iter().find_map(|a| a.iter().find_map(|p| if let Protocol::Tcp(p) = p { Some(p) } else { None }))?;
+    let port = list.iter().find_map(|a| {
+        a.iter()
+            .find_map(|p| if let Protocol::Tcp(p) = p { Some(p) } else { None })
+    })?;
     let of_list = list.iter().find_map(|a| match a.iter().next() {
         Some(Protocol::Ip4(ip)) => Some(ip),
         _ => None,
@@ -80,10 +95,19 @@ async fn record(page: &Page) -> Option<String> {
         (Some(IpAddr::V4(ip)), _) => Some(ip),
         (Some(IpAddr::V6(_)), _) | (None, None) => of_list,
         (None, Some(host)) => {
-            let found = timeout(RESOLVE, tokio::net::lookup_host((host.as_str(), port))).await.ok()?.ok()?;
-            found.filter_map(|a| if let IpAddr::V4(ip) = a.ip() { Some(ip) } else { None }).next()
+            let found = timeout(RESOLVE, tokio::net::lookup_host((host.as_str(), port)))
+                .await
+                .ok()?
+                .ok()?;
+            found
+                .filter_map(|a| if let IpAddr::V4(ip) = a.ip() { Some(ip) } else { None })
+                .next()
         }
     }?;
-    let address = EnrAddress { ip: Some(ip), tcp: Some(port), udp: None };
+    let address = EnrAddress {
+        ip: Some(ip),
+        tcp: Some(port),
+        udp: None,
+    };
     Some(Enr::create(&page.key, address).to_string())
 }

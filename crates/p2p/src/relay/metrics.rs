@@ -52,17 +52,36 @@ impl RelayMetrics {
     pub fn register(registry: &mut Registry, relay: &trireme_keys::PeerId) -> Self {
         let m = Self::new();
         let r = registry.sub_registry_with_label(("relay_peer".into(), trireme_keys::peer_name(relay).into()));
-        r.register("relay_p2p_connection", "Connections by peer and cluster", m.connections.clone());
-        r.register("relay_p2p_active_connections", "Open connections by peer and cluster", m.active.clone());
-        r.register("relay_p2p_ping_latency", "Half round trips in seconds by peer and cluster", m.ping.clone());
+        r.register(
+            "relay_p2p_connection",
+            "Connections by peer and cluster",
+            m.connections.clone(),
+        );
+        r.register(
+            "relay_p2p_active_connections",
+            "Open connections by peer and cluster",
+            m.active.clone(),
+        );
+        r.register(
+            "relay_p2p_ping_latency",
+            "Half round trips in seconds by peer and cluster",
+            m.ping.clone(),
+        );
         r.register("libp2p_relaysvc_status", "Relay service status", m.status.clone());
-        r.register("libp2p_relaysvc_reservations", "Reservations by type", m.reservations.clone());
+        r.register(
+            "libp2p_relaysvc_reservations",
+            "Reservations by type",
+            m.reservations.clone(),
+        );
         r.register("libp2p_relaysvc_connections", "Circuits by type", m.circuits.clone());
         m
     }
 
     fn label(peer: &str, cluster: &str) -> ClientLabel {
-        ClientLabel { peer: peer.to_owned(), peer_cluster: cluster.to_owned() }
+        ClientLabel {
+            peer: peer.to_owned(),
+            peer_cluster: cluster.to_owned(),
+        }
     }
 
     pub(crate) fn connected(&self, peer: &str, cluster: &str) {
@@ -70,7 +89,9 @@ impl RelayMetrics {
     }
 
     pub(crate) fn active(&self, peer: &str, cluster: &str, connections: usize) {
-        self.active.get_or_create(&Self::label(peer, cluster)).set(i64::try_from(connections).unwrap_or(i64::MAX));
+        self.active
+            .get_or_create(&Self::label(peer, cluster))
+            .set(i64::try_from(connections).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn pinged(&self, peer: &str, cluster: &str, seconds: f64) {

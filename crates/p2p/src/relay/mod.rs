@@ -123,13 +123,21 @@ struct Page {
 impl Page {
     /// Without peer ID.
     fn advertised(&self) -> Vec<Multiaddr> {
-        let listening: Vec<_> =
-            self.listening.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        let listening: Vec<_> = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect();
         addr::advertised(&listening, &self.external, !self.advertise_private)
     }
 
     fn multiaddrs(&self) -> Vec<Multiaddr> {
-        self.advertised().into_iter().map(|a| a.with(Protocol::P2p(self.id))).collect()
+        self.advertised()
+            .into_iter()
+            .map(|a| a.with(Protocol::P2p(self.id)))
+            .collect()
     }
 }
 
@@ -163,7 +171,10 @@ pub async fn serve(config: RelayConfig, metrics: RelayMetrics, life: &Life) -> R
     let http = match config.http {
         None => None,
         Some(addr) => {
-            let bad = |e: std::io::Error| P2pError::Listen { addr: addr.to_string(), reason: e.to_string() };
+            let bad = |e: std::io::Error| P2pError::Listen {
+                addr: addr.to_string(),
+                reason: e.to_string(),
+            };
             let listener = TcpListener::bind(addr).await.map_err(bad)?;
             Some((listener.local_addr().map_err(bad)?, listener))
         }
@@ -183,14 +194,31 @@ pub async fn serve(config: RelayConfig, metrics: RelayMetrics, life: &Life) -> R
         life.task("relay.http", http::serve(listener, Arc::clone(&page), life.clone()));
     }
     let clusters = monitor::Clusters::default();
-    life.task("relay.monitor", monitor::run(Arc::clone(&table), clusters.clone(), metrics.clone()));
+    life.task(
+        "relay.monitor",
+        monitor::run(Arc::clone(&table), clusters.clone(), metrics.clone()),
+    );
     let stop = life.token().child_token();
-    let mut driver = Driver { swarm, page: Arc::clone(&page), metrics, clusters, table, announced: BTreeSet::new() };
+    let mut driver = Driver {
+        swarm,
+        page: Arc::clone(&page),
+        metrics,
+        clusters,
+        table,
+        announced: BTreeSet::new(),
+    };
     driver.announce();
     driver.metrics.status.set(1);
     let token = stop.clone();
     life.task("relay.swarm", async move { driver.run(token).await });
-    Ok(RelayHandle { peer_id, listen_addrs, http_addr, page, stop, life })
+    Ok(RelayHandle {
+        peer_id,
+        listen_addrs,
+        http_addr,
+        page,
+        stop,
+        life,
+    })
 }
 
 struct Driver {
@@ -245,11 +273,19 @@ impl Driver {
     fn event(&mut self, event: SwarmEvent<RelayBehaviourEvent>) {
         match event {
             SwarmEvent::NewListenAddr { address, .. } => {
-                self.page.listening.lock().unwrap_or_else(PoisonError::into_inner).insert(address);
+                self.page
+                    .listening
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(address);
                 self.announce();
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
-                self.page.listening.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
+                self.page
+                    .listening
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&address);
                 self.announce();
             }
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
@@ -257,7 +293,11 @@ impl Driver {
                 self.metrics.connected(&identity::name(&peer_id), &cluster);
                 self.show();
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established,
+                ..
+            } => {
                 if num_established == 0 {
                     let cluster = self.clusters.forget(&peer_id);
                     self.metrics.gone(&identity::name(&peer_id), &cluster);
@@ -275,7 +315,8 @@ impl Driver {
 
     fn show(&self) {
         for (peer, routes) in self.table.all() {
-            self.metrics.active(&identity::name(&peer), &self.clusters.of(&peer), routes.len());
+            self.metrics
+                .active(&identity::name(&peer), &self.clusters.of(&peer), routes.len());
         }
     }
 
@@ -291,12 +332,19 @@ impl Driver {
             relay::Event::ReservationReqDenied { src_peer_id, status } => {
                 tracing::warn!(peer = %identity::name(src_peer_id), ?status, "reservation refused");
             }
-            relay::Event::CircuitReqAccepted { src_peer_id, dst_peer_id } => {
+            relay::Event::CircuitReqAccepted {
+                src_peer_id,
+                dst_peer_id,
+            } => {
                 tracing::debug!(from = %identity::name(src_peer_id), to = %identity::name(dst_peer_id), "circuit opened");
                 self.metrics.circuit("opened");
             }
             relay::Event::CircuitClosed { .. } => self.metrics.circuit("closed"),
-            relay::Event::CircuitReqDenied { src_peer_id, dst_peer_id, status } => {
+            relay::Event::CircuitReqDenied {
+                src_peer_id,
+                dst_peer_id,
+                status,
+            } => {
                 tracing::debug!(from = %identity::name(src_peer_id), to = %identity::name(dst_peer_id), ?status, "circuit refused");
             }
             // The library's deprecated failure events and its status.

@@ -48,7 +48,15 @@ impl Clusters {
 
 async fn ask(route: &Route) -> Option<(PeerInfo, Duration)> {
     let (reply, opened) = oneshot::channel();
-    route.open.send(Open { name: StreamProtocol::new(PEERINFO.name), lazy: true, reply }).await.ok()?;
+    route
+        .open
+        .send(Open {
+            name: StreamProtocol::new(PEERINFO.name),
+            lazy: true,
+            reply,
+        })
+        .await
+        .ok()?;
     let mut stream = opened.await.ok()?.ok()?;
     let began = Instant::now();
     frame::write_frame(&mut stream, &[]).await.ok()?;
@@ -67,7 +75,10 @@ pub(super) async fn run(table: Arc<Table>, clusters: Clusters, metrics: RelayMet
             let (table, clusters, metrics) = (&table, &clusters, &metrics);
             async move {
                 let Some(route) = routes.first() else { return };
-                let answer = timeout(protocol::send_limit(PEERINFO.name), ask(route)).await.ok().flatten();
+                let answer = timeout(protocol::send_limit(PEERINFO.name), ask(route))
+                    .await
+                    .ok()
+                    .flatten();
                 let Some((info, rtt)) = answer else {
                     tracing::debug!(peer = %identity::name(&peer), "client does not tell its cluster");
                     return;

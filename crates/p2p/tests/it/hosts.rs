@@ -18,18 +18,30 @@ async fn messages_and_requests_go_both_ways() {
     let (a, b) = pair().await;
     let (handler, mut got) = collect();
     let _served = (a.net.serve(ONE_WAY, handler), b.net.serve(ANSWERED, echo()));
-    b.net.send(PeerIdx(0), ONE_WAY, Bytes::from_static(b"hello")).await.unwrap();
+    b.net
+        .send(PeerIdx(0), ONE_WAY, Bytes::from_static(b"hello"))
+        .await
+        .unwrap();
     let m = next(&mut got).await;
     assert_eq!((m.from, &m.msg[..]), (Some(PeerIdx(1)), &b"hello"[..]));
     assert_eq!(&m.from_id, b.handle.peer_id());
-    assert_eq!(a.net.request(PeerIdx(1), ANSWERED, Bytes::from_static(b"you?")).await.unwrap(), "you?");
+    assert_eq!(
+        a.net
+            .request(PeerIdx(1), ANSWERED, Bytes::from_static(b"you?"))
+            .await
+            .unwrap(),
+        "you?"
+    );
 }
 
 #[tokio::test]
 async fn a_burst_of_messages_arrives_whole_while_the_handlers_are_slow() {
     // Pitfalls 2, 4 and 8: no stream is reset, refused or negotiated one after the other.
     let (a, b) = pair().await;
-    let (count, gate) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (count, gate) = (
+        Arc::new(tokio::sync::Semaphore::new(0)),
+        Arc::new(tokio::sync::Semaphore::new(0)),
+    );
     let handler: trireme_core::ports::Handler = {
         let (count, gate) = (Arc::clone(&count), Arc::clone(&gate));
         Arc::new(move |_| {
@@ -57,18 +69,27 @@ async fn a_large_message_arrives() {
     let (a, b) = pair().await;
     let _served = a.net.serve(ANSWERED, echo());
     let message = Bytes::from(vec![9; 10 * 1024 * 1024]);
-    assert_eq!(b.net.request(PeerIdx(0), ANSWERED, message.clone()).await.unwrap(), message);
+    assert_eq!(
+        b.net.request(PeerIdx(0), ANSWERED, message.clone()).await.unwrap(),
+        message
+    );
 }
 
 #[tokio::test]
 async fn an_oversized_message_is_refused_and_the_next_one_taken() {
     let (a, b) = pair().await;
     let (handler, mut got) = collect();
-    let small = ProtocolId { name: ONE_WAY.name, max_frame: 100 };
+    let small = ProtocolId {
+        name: ONE_WAY.name,
+        max_frame: 100,
+    };
     let _served = a.net.serve(small, handler);
     // The sender may or may not notice: nobody acknowledges.
     let _ = b.net.send(PeerIdx(0), ONE_WAY, Bytes::from(vec![0; 101])).await;
-    b.net.send(PeerIdx(0), ONE_WAY, Bytes::from(vec![1; 100])).await.unwrap();
+    b.net
+        .send(PeerIdx(0), ONE_WAY, Bytes::from(vec![1; 100]))
+        .await
+        .unwrap();
     assert_eq!(next(&mut got).await.msg[0], 1);
     assert!(got.try_recv().is_err());
 }
@@ -76,10 +97,19 @@ async fn an_oversized_message_is_refused_and_the_next_one_taken() {
 #[tokio::test]
 async fn an_oversized_answer_is_refused() {
     let (a, b) = pair().await;
-    let _served = a.net.serve(ANSWERED, Arc::new(|_| Box::pin(async { Ok(Some(Bytes::from(vec![0; 200]))) })));
-    let small = ProtocolId { name: ANSWERED.name, max_frame: 199 };
+    let _served = a.net.serve(
+        ANSWERED,
+        Arc::new(|_| Box::pin(async { Ok(Some(Bytes::from(vec![0; 200]))) })),
+    );
+    let small = ProtocolId {
+        name: ANSWERED.name,
+        max_frame: 199,
+    };
     let error = b.net.request(PeerIdx(0), small, Bytes::new()).await.unwrap_err();
-    assert!(matches!(&error, NetError::Stream { reason, .. } if reason.contains("at most 199")), "{error}");
+    assert!(
+        matches!(&error, NetError::Stream { reason, .. } if reason.contains("at most 199")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -87,18 +117,29 @@ async fn a_handler_that_has_no_answer_or_fails_closes_the_stream() {
     let (a, b) = pair().await;
     let none = a.net.serve(ANSWERED, Arc::new(|_| Box::pin(async { Ok(None) })));
     let error = b.net.request(PeerIdx(0), ANSWERED, Bytes::new()).await.unwrap_err();
-    assert!(matches!(&error, NetError::Stream { reason, .. } if reason.contains("without an answer")), "{error}");
+    assert!(
+        matches!(&error, NetError::Stream { reason, .. } if reason.contains("without an answer")),
+        "{error}"
+    );
     drop(none);
-    let _failing = a.net.serve(ANSWERED, Arc::new(|_| Box::pin(async { Err("no".into()) })));
+    let _failing = a
+        .net
+        .serve(ANSWERED, Arc::new(|_| Box::pin(async { Err("no".into()) })));
     let error = b.net.request(PeerIdx(0), ANSWERED, Bytes::new()).await.unwrap_err();
-    assert!(matches!(&error, NetError::Stream { reason, .. } if reason.contains("without an answer")), "{error}");
+    assert!(
+        matches!(&error, NetError::Stream { reason, .. } if reason.contains("without an answer")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_protocol_is_served_only_while_its_guard_lives() {
     let (a, b) = pair().await;
     assert!(b.net.request(PeerIdx(0), ANSWERED, Bytes::new()).await.is_err());
-    assert!(b.net.send(PeerIdx(0), ONE_WAY, Bytes::new()).await.is_err(), "one-way refusals are noticed as well");
+    assert!(
+        b.net.send(PeerIdx(0), ONE_WAY, Bytes::new()).await.is_err(),
+        "one-way refusals are noticed as well"
+    );
     let guard = a.net.serve(ANSWERED, echo());
     assert!(b.net.request(PeerIdx(0), ANSWERED, Bytes::new()).await.is_ok());
     drop(guard);
@@ -111,7 +152,13 @@ async fn a_later_registration_outlives_the_guard_of_an_earlier_one() {
     let first = a.net.serve(ANSWERED, Arc::new(|_| Box::pin(async { Ok(None) })));
     let _second = a.net.serve(ANSWERED, echo());
     drop(first);
-    assert_eq!(b.net.request(PeerIdx(0), ANSWERED, Bytes::from_static(b"x")).await.unwrap(), "x");
+    assert_eq!(
+        b.net
+            .request(PeerIdx(0), ANSWERED, Bytes::from_static(b"x"))
+            .await
+            .unwrap(),
+        "x"
+    );
 }
 
 #[tokio::test]
@@ -119,7 +166,10 @@ async fn peer_information_is_answered_even_to_an_empty_question() {
     let (a, b) = pair().await;
     let info = PeerInfo::decode(b.net.request(PeerIdx(0), PEERINFO, Bytes::new()).await.unwrap()).unwrap();
     assert_eq!((info.dv_client.as_str(), info.nickname.as_str()), ("trireme", "node0"));
-    assert_eq!((info.charon_version.as_str(), info.git_hash.as_str()), ("v1.11.0", "abcdef0"));
+    assert_eq!(
+        (info.charon_version.as_str(), info.git_hash.as_str()),
+        ("v1.11.0", "abcdef0")
+    );
     assert!(info.sent_at.is_some() && info.started_at.is_some(), "pitfall 32");
     assert_eq!(info.lock_hash, [7; 32].as_slice());
     drop(a);
@@ -138,7 +188,10 @@ async fn nothing_is_sent_to_oneself_or_to_nobody() {
 async fn a_node_that_comes_back_is_found_again() {
     // Pitfall 22, and the place of addresses that are kept from run to run.
     let (a, b) = pair().await;
-    until(b.handle.known_addrs(), |k| k.get(&PeerIdx(0)).is_some_and(|l| l.contains(&a.addr()))).await;
+    until(b.handle.known_addrs(), |k| {
+        k.get(&PeerIdx(0)).is_some_and(|l| l.contains(&a.addr()))
+    })
+    .await;
     let at = a.listen();
     a.handle.shutdown().await;
     b.connected_to(&[]).await;
@@ -155,7 +208,10 @@ async fn shutdown_ends_every_task_and_says_goodbye() {
     a.handle.shutdown().await;
     assert_eq!(a.life.running().len(), 0);
     b.connected_to(&[]).await;
-    assert_eq!(a.net.send(PeerIdx(1), ONE_WAY, Bytes::new()).await, Err(NetError::Stopped));
+    assert_eq!(
+        a.net.send(PeerIdx(1), ONE_WAY, Bytes::new()).await,
+        Err(NetError::Stopped)
+    );
 }
 
 #[tokio::test]
@@ -165,7 +221,14 @@ async fn a_stranger_gets_no_connection() {
     let mut wrong = config(&[1, 9], 1);
     wrong.known.insert(PeerIdx(0), vec![node.addr()]);
     let stranger = start(wrong).await;
-    let errors = |n: u64| stranger.metrics.peer_connection.get_or_create(&label(&stranger, 0)).get() >= n;
+    let errors = |n: u64| {
+        stranger
+            .metrics
+            .peer_connection
+            .get_or_create(&label(&stranger, 0))
+            .get()
+            >= n
+    };
     // The stranger's dials succeed and are closed at once, again and again, with growing waits.
     let tried = async {
         let mut connected = stranger.handle.connected();
@@ -180,7 +243,9 @@ async fn a_stranger_gets_no_connection() {
 }
 
 fn label(node: &crate::cluster::Node, peer: usize) -> trireme_p2p::metrics::PeerLabel {
-    trireme_p2p::metrics::PeerLabel { peer: node.net.peers()[peer].name.clone() }
+    trireme_p2p::metrics::PeerLabel {
+        peer: node.net.peers()[peer].name.clone(),
+    }
 }
 
 #[tokio::test]
@@ -203,11 +268,20 @@ async fn a_port_in_use_and_a_foreign_key_are_errors_at_the_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut same = config(&[1, 2], 0);
     same.listen = vec![taken.local_addr().unwrap()];
-    assert!(matches!(Host::start(same, services()).await, Err(P2pError::Listen { .. })));
+    assert!(matches!(
+        Host::start(same, services()).await,
+        Err(P2pError::Listen { .. })
+    ));
     let mut foreign = config(&[1, 2], 0);
     foreign.me = PeerIdx(1);
-    assert!(matches!(Host::start(foreign, services()).await, Err(P2pError::NotMe { .. })));
+    assert!(matches!(
+        Host::start(foreign, services()).await,
+        Err(P2pError::NotMe { .. })
+    ));
     let mut outside = config(&[1, 2], 0);
     outside.me = PeerIdx(2);
-    assert!(matches!(Host::start(outside, services()).await, Err(P2pError::NoOperator(_))));
+    assert!(matches!(
+        Host::start(outside, services()).await,
+        Err(P2pError::NoOperator(_))
+    ));
 }

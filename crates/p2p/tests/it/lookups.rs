@@ -51,13 +51,20 @@ async fn survives(relay: SocketAddr) {
 
 #[tokio::test]
 async fn a_relay_page_that_nobody_serves_is_tried_again_and_again() {
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unused = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     survives(unused).await;
 }
 
 #[tokio::test]
 async fn a_relay_page_with_garbage_or_an_error_is_no_relay() {
-    for head in ["HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n", "\0\0\0"] {
+    for head in [
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n",
+        "\0\0\0",
+    ] {
         let (addr, mut asked) = page(head, b"<html>not a relay</html>".to_vec(), false).await;
         survives(addr).await;
         assert!(asked.wait_for(|n| *n > 0).await.is_ok());

@@ -30,7 +30,9 @@ fn any() -> SocketAddr {
 }
 
 async fn relay() -> RelayHandle {
-    serve(relay_config(any(), any()), RelayMetrics::new(), &Life::new()).await.unwrap()
+    serve(relay_config(any(), any()), RelayMetrics::new(), &Life::new())
+        .await
+        .unwrap()
 }
 
 async fn node(seeds: &[u8], me: u8, relay: RelayAddr, listens: bool) -> Node {
@@ -59,7 +61,11 @@ async fn nodes_that_cannot_listen_meet_at_the_relay() {
     c.connected_to(&[0, 1]).await;
     let _served = (a.net.serve(ANSWERED, echo()), c.net.serve(ANSWERED, echo()));
     for (from, to) in [(&a, 2), (&c, 0), (&b, 0)] {
-        let answer = from.net.request(PeerIdx(to), ANSWERED, Bytes::from_static(b"over the relay")).await.unwrap();
+        let answer = from
+            .net
+            .request(PeerIdx(to), ANSWERED, Bytes::from_static(b"over the relay"))
+            .await
+            .unwrap();
         assert_eq!(answer, "over the relay");
     }
 }
@@ -74,20 +80,31 @@ async fn a_relayed_pair_gets_a_direct_connection_that_outlives_the_relay() {
     let b = node(&seeds, 1, fixed, true).await;
     a.connected_to(&[1]).await;
     // Identify over the circuit tells the listen address.
-    until(a.handle.known_addrs(), |k| k.get(&PeerIdx(1)).is_some_and(|l| !l.is_empty())).await;
+    until(a.handle.known_addrs(), |k| {
+        k.get(&PeerIdx(1)).is_some_and(|l| !l.is_empty())
+    })
+    .await;
     let _served = b.net.serve(ANSWERED, echo());
     assert!(a.net.request(PeerIdx(1), ANSWERED, Bytes::new()).await.is_ok());
     relay.shutdown().await;
     // Both ways at the moment of the loss: the direct connection, or a redial of the address just learnt.
     a.connected_to(&[1]).await;
-    assert_eq!(a.net.request(PeerIdx(1), ANSWERED, Bytes::from_static(b"x")).await.unwrap(), "x");
+    assert_eq!(
+        a.net
+            .request(PeerIdx(1), ANSWERED, Bytes::from_static(b"x"))
+            .await
+            .unwrap(),
+        "x"
+    );
 }
 
 #[tokio::test]
 async fn a_relay_that_comes_back_is_used_again() {
     // Pitfalls 24 and 25: the reservation is made anew on the new connection.
     let life = Life::new();
-    let first = serve(relay_config(any(), any()), RelayMetrics::new(), &life).await.unwrap();
+    let first = serve(relay_config(any(), any()), RelayMetrics::new(), &life)
+        .await
+        .unwrap();
     let (at, page) = (first.listen_addrs()[0], first.http_addr().unwrap());
     let seeds = ascending_keys(2);
     let a = node(&seeds, 0, url(page), false).await;
@@ -96,7 +113,9 @@ async fn a_relay_that_comes_back_is_used_again() {
     first.shutdown().await;
     a.connected_to(&[]).await;
     b.connected_to(&[]).await;
-    let again = serve(relay_config(at, any()), RelayMetrics::new(), &Life::new()).await.unwrap();
+    let again = serve(relay_config(at, any()), RelayMetrics::new(), &Life::new())
+        .await
+        .unwrap();
     a.connected_to(&[1]).await;
     b.connected_to(&[0]).await;
     again.shutdown().await;
@@ -115,10 +134,17 @@ async fn the_page_tells_addresses_and_the_record() {
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    let want = format!("[\"/ip4/127.0.0.1/tcp/{}/p2p/{}\"]", relay.listen_addrs()[0].port(), relay.peer_id());
+    let want = format!(
+        "[\"/ip4/127.0.0.1/tcp/{}/p2p/{}\"]",
+        relay.listen_addrs()[0].port(),
+        relay.peer_id()
+    );
     for path in ["/", "/whatever"] {
         let answer = get(path).await;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&want), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with(&want),
+            "{answer}"
+        );
     }
     let answer = get("/enr").await;
     let record: trireme_keys::Enr = answer.rsplit("\r\n\r\n").next().unwrap().parse().unwrap();
@@ -133,9 +159,8 @@ async fn a_relay_without_public_addresses_says_so_but_still_serves_reservations(
     let relay = serve(c, RelayMetrics::new(), &Life::new()).await.unwrap();
     assert!(relay.multiaddrs().is_empty());
     let id = trireme_p2p::identity::to_libp2p(relay.peer_id());
-    let fixed = RelayAddr::Fixed(
-        trireme_p2p::addr::tcp(relay.listen_addrs()[0]).with(libp2p::multiaddr::Protocol::P2p(id)),
-    );
+    let fixed =
+        RelayAddr::Fixed(trireme_p2p::addr::tcp(relay.listen_addrs()[0]).with(libp2p::multiaddr::Protocol::P2p(id)));
     let seeds = ascending_keys(2);
     let a = node(&seeds, 0, fixed.clone(), false).await;
     let b = node(&seeds, 1, fixed, false).await;

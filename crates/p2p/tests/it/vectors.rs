@@ -41,14 +41,27 @@ fn hex(text: &str) -> Vec<u8> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Framing {
-    Made { payload_len: usize, prefix_hex: String, payload_sha256: String, frame_sha256: String },
-    Read { stream_hex: String, expect: String },
+    Made {
+        payload_len: usize,
+        prefix_hex: String,
+        payload_sha256: String,
+        frame_sha256: String,
+    },
+    Read {
+        stream_hex: String,
+        expect: String,
+    },
 }
 
 #[test]
 fn framing() {
     each("framing", |case| match case {
-        Framing::Made { payload_len, prefix_hex, payload_sha256, frame_sha256 } => {
+        Framing::Made {
+            payload_len,
+            prefix_hex,
+            payload_sha256,
+            frame_sha256,
+        } => {
             let payload: Vec<u8> = (0..payload_len).map(|i| u8::try_from(i % 251).unwrap()).collect();
             assert_eq!(hex::encode(Sha256::digest(&payload)), payload_sha256, "payload rule");
             let mut wire = Vec::new();
@@ -100,18 +113,30 @@ impl futures::AsyncWrite for Tape {
         std::task::Poll::Ready(Ok(buf.len()))
     }
 
-    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
         std::task::Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+    fn poll_close(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
         std::task::Poll::Ready(Ok(()))
     }
 }
 
 fn tape(input: &[u8]) -> (Tape, Arc<Mutex<Vec<u8>>>) {
     let output = Arc::<Mutex<Vec<u8>>>::default();
-    (Tape { input: Cursor::new(input.to_vec()), output: Arc::clone(&output) }, output)
+    (
+        Tape {
+            input: Cursor::new(input.to_vec()),
+            output: Arc::clone(&output),
+        },
+        output,
+    )
 }
 
 fn token(text: &str) -> Vec<u8> {
@@ -125,7 +150,10 @@ fn multistream() {
     each("multistream", |case: Multistream| {
         let (data, header) = (hex(&case.application_bytes_hex), token("/multistream/1.0.0"));
         let opening = hex(&case.lazy_dialer_first_write_hex);
-        let (yes, no) = (hex(&case.listener_reply_supported_hex), hex(&case.listener_reply_unsupported_hex));
+        let (yes, no) = (
+            hex(&case.listener_reply_supported_hex),
+            hex(&case.listener_reply_unsupported_hex),
+        );
         // The bytes themselves.
         assert_eq!(opening, [&header[..], &token(&case.protocol), &data].concat());
         assert_eq!(yes, [&header[..], &token(&case.protocol)].concat());
@@ -135,7 +163,11 @@ fn multistream() {
         let dial = block_on(dialer_select_proto(stream, [&case.protocol], Version::V1Lazy));
         if !case.protocol.starts_with('/') {
             // Pitfall 1.
-            assert!(dial.is_err(), "the library has learnt to dial {}; use it", case.protocol);
+            assert!(
+                dial.is_err(),
+                "the library has learnt to dial {}; use it",
+                case.protocol
+            );
             return;
         }
         let (_, mut stream) = dial.unwrap();
@@ -148,12 +180,19 @@ fn multistream() {
         assert_eq!(*written.lock().unwrap(), opening);
         let refused = dialer_select_proto(tape(&no).0, [&case.protocol], Version::V1Lazy);
         let (_, mut stream) = block_on(refused).unwrap();
-        assert!(block_on(stream.read(&mut [0])).is_err(), "a refusal shows on the first read");
+        assert!(
+            block_on(stream.read(&mut [0])).is_err(),
+            "a refusal shows on the first read"
+        );
         let (stream, written) = tape(&opening);
         let (name, mut stream) = block_on(listener_select_proto(stream, [&case.protocol])).unwrap();
         let mut got = vec![0; data.len()];
         block_on(stream.read_exact(&mut got)).unwrap();
-        assert_eq!((name, &got), (&case.protocol, &data), "data right behind the token is not lost");
+        assert_eq!(
+            (name, &got),
+            (&case.protocol, &data),
+            "data right behind the token is not lost"
+        );
         assert_eq!(*written.lock().unwrap(), yes);
     });
 }
@@ -187,7 +226,11 @@ impl Address {
         Ok(match self.op.as_str() {
             "advertise" => {
                 let exclude = self.fields["exclude_private"].as_bool().unwrap();
-                show(addr::advertised(&self.addrs("internal"), &self.addrs("external"), exclude))
+                show(addr::advertised(
+                    &self.addrs("internal"),
+                    &self.addrs("external"),
+                    exclude,
+                ))
             }
             "protocol_label" => vec![addr::transport_label(&addr::parse(text("addr"))?).to_owned()],
             "listen" => {
@@ -210,7 +253,11 @@ impl Address {
                 }
                 show(std::mem::take(&mut list))
             }
-            "circuit" => show(addr::circuits(self.peer("relay_id"), &self.addrs("relay_addrs"), self.peer("peer_id"))),
+            "circuit" => show(addr::circuits(
+                self.peer("relay_id"),
+                &self.addrs("relay_addrs"),
+                self.peer("peer_id"),
+            )),
             "protocol_prefix" => {
                 let ids = self.texts("ids");
                 vec![addr::shared_name(&ids.iter().map(String::as_str).collect::<Vec<_>>())]
@@ -253,7 +300,10 @@ fn relay_dial_direction() {
         let ours = |t: &str| t.parse::<trireme_keys::PeerId>().unwrap().to_bytes();
         assert_eq!(ours(&case.own) < ours(&case.remote), got);
         assert_eq!(case.own < case.remote, got);
-        assert_eq!(case.own.parse::<PeerId>().unwrap() < case.remote.parse::<PeerId>().unwrap(), got);
+        assert_eq!(
+            case.own.parse::<PeerId>().unwrap() < case.remote.parse::<PeerId>().unwrap(),
+            got
+        );
     });
 }
 
@@ -282,7 +332,11 @@ fn backoff() {
         }
         for (retry, want) in (0..).zip(case.delays_ms) {
             let got = profile.delay(retry, case.random).as_secs_f64() * 1000.0;
-            assert!((got - want).abs() <= 1.0, "{} retry {retry}: {got} and not {want}", case.config);
+            assert!(
+                (got - want).abs() <= 1.0,
+                "{} retry {retry}: {got} and not {want}",
+                case.config
+            );
         }
     });
 }
@@ -312,10 +366,26 @@ fn sender_hysteresis() {
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Versions {
-    Parse { text: String, ok: bool, rendered: Option<String> },
-    Compare { a: String, b: String, result: i8 },
-    SupportedPeer { peer_version: String, supported: Vec<String>, ok: bool },
-    AnyAtLeast { min: String, versions: Vec<String>, result: bool },
+    Parse {
+        text: String,
+        ok: bool,
+        rendered: Option<String>,
+    },
+    Compare {
+        a: String,
+        b: String,
+        result: i8,
+    },
+    SupportedPeer {
+        peer_version: String,
+        supported: Vec<String>,
+        ok: bool,
+    },
+    AnyAtLeast {
+        min: String,
+        versions: Vec<String>,
+        result: bool,
+    },
 }
 
 fn versions(texts: &[String]) -> Vec<Version> {
@@ -339,12 +409,26 @@ fn version() {
             };
             assert_eq!(va.compare(&vb), want, "{a} {b}");
         }
-        Versions::SupportedPeer { peer_version, supported, ok } => {
-            let got = peer_version.parse().is_ok_and(|peer| is_supported(&peer, &versions(&supported)));
+        Versions::SupportedPeer {
+            peer_version,
+            supported,
+            ok,
+        } => {
+            let got = peer_version
+                .parse()
+                .is_ok_and(|peer| is_supported(&peer, &versions(&supported)));
             assert_eq!(got, ok, "{peer_version} {supported:?}");
         }
-        Versions::AnyAtLeast { min, versions: list, result } => {
-            assert_eq!(any_at_least(&min.parse().unwrap(), &versions(&list)), result, "{min} {list:?}");
+        Versions::AnyAtLeast {
+            min,
+            versions: list,
+            result,
+        } => {
+            assert_eq!(
+                any_at_least(&min.parse().unwrap(), &versions(&list)),
+                result,
+                "{min} {list:?}"
+            );
         }
     });
 }
