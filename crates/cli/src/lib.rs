@@ -62,7 +62,9 @@ pub fn run(
     folder: &Path,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
-    let root = Cli::command();
+    let mut root = Cli::command();
+    // Gives every command its whole name, for usage texts.
+    root.build();
     let first = root.clone().try_get_matches_from(&arguments)?;
     let surroundings = Surroundings {
         environment: environment.collect(),

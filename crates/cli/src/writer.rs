@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use trireme_cluster::create::{Created, NodeFolder};
+use trireme_cluster::create::{Created, File, NodeFolder};
 use trireme_keys::keystore::Cost;
 
-use crate::commands::create_cluster::write_file;
+use crate::commands::{write_new, write_new_soon};
 
 /// The folders to be, checked to be free.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(crate) fn write(folders: &Folders, created: Created, cost: Cost) -> anyhow::
     write_keystores(&nodes, created.lock.validators.len(), cost)?;
     for (folder, node) in &nodes {
         for file in node.common_files() {
-            write_file(folder, file)?;
+            write_new(&folder.join(&file.path), file.mode, &file.content)?;
         }
     }
     Ok(())
@@ -86,7 +86,7 @@ fn write_keystores(nodes: &[(&PathBuf, NodeFolder)], validators: usize, cost: Co
                 return Ok(());
             };
             for file in node.keystore_files(validator, cost).into_iter().flatten() {
-                write_file(folder, &file)?;
+                write_keystore(folder, &file, cost)?;
             }
             bar.inc(1);
         }
@@ -104,4 +104,13 @@ fn write_keystores(nodes: &[(&PathBuf, NodeFolder)], validators: usize, cost: Co
     });
     bar.finish_and_clear();
     results.into_iter().collect()
+}
+
+/// Keystores of insecure clusters are many and worth nothing, so nobody waits for the disk.
+fn write_keystore(folder: &Path, file: &File, cost: Cost) -> anyhow::Result<()> {
+    let path = folder.join(&file.path);
+    match cost {
+        Cost::Full => write_new(&path, file.mode, &file.content),
+        Cost::Insecure => write_new_soon(&path, file.mode, &file.content).map(drop),
+    }
 }

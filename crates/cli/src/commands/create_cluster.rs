@@ -16,7 +16,7 @@ use trireme_cluster::{
 use trireme_keys::keystore::Cost;
 use trireme_tbls::SecretKey;
 
-use super::{Given, not_built_yet, random, write_new};
+use super::{Given, not_built_yet, random};
 use crate::{
     definition_source,
     flags::CreateClusterFlags,
@@ -531,9 +531,4 @@ fn listing(out: &mut dyn Write, folder: &Path, nodes: u8, split: bool) -> anyhow
         writeln!(out, "│  {name}{what}")?;
     }
     Ok(())
-}
-
-/// Writes one file of a folder that the writer made.
-pub(crate) fn write_file(folder: &Path, file: &trireme_cluster::create::File) -> anyhow::Result<()> {
-    write_new(&folder.join(&file.path), file.mode, &file.content)
 }

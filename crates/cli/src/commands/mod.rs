@@ -44,8 +44,15 @@ pub(crate) fn write_new_key(path: &Path) -> anyhow::Result<IdentityKey> {
     Ok(key)
 }
 
-/// Writes a file that must not be there yet, with these permission bits.
+/// Writes a file that must not be there yet, with these permission bits, and waits until it is on disk.
 pub(crate) fn write_new(path: &Path, mode: u32, content: &[u8]) -> anyhow::Result<()> {
+    let file = write_new_soon(path, mode, content)?;
+    file.sync_all()
+        .with_context(|| format!("the file {} cannot be written", path.display()))
+}
+
+/// As [`write_new`], but the system may take its time: for files that can be made again.
+pub(crate) fn write_new_soon(path: &Path, mode: u32, content: &[u8]) -> anyhow::Result<std::fs::File> {
     use std::io::Write as _;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -57,8 +64,8 @@ pub(crate) fn write_new(path: &Path, mode: u32, content: &[u8]) -> anyhow::Resul
         .open(path)
         .with_context(|| format!("the file {} cannot be made", path.display()))?;
     file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("the file {} cannot be written", path.display()))
+        .with_context(|| format!("the file {} cannot be written", path.display()))?;
+    Ok(file)
 }
 
 /// Randomness of the operating system.
