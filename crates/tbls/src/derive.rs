@@ -26,7 +26,7 @@ pub fn derive(seed: &[u8], path: &[u32]) -> Result<SecretKey, DeriveError> {
     ))
 }
 
-/// As [`derive`], with the path in its text form `m/12381/3600/0/0/0`.
+/// As [`derive()`], with the path in its text form `m/12381/3600/0/0/0`.
 ///
 /// # Errors
 /// [`DeriveError`] for a short seed or a text that is not a path.

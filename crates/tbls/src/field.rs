@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a [`Scalar`] is always reduced; its operations are those of `blst`. The only file of the workspace with
 //! `unsafe`: blst offers scalar arithmetic as C functions alone. The tests compare each with slow integer arithmetic.
-//! Not here: points, except that [`negate`] changes the sign of a coordinate.
+//! Not here: points, except that `negate` changes the sign of a coordinate.
 
 #![expect(
     unsafe_code,
