@@ -35,6 +35,13 @@ pub(crate) struct NodeBehaviour {
     streams: streams::Behaviour,
 }
 
+#[cfg(test)]
+impl NodeBehaviour {
+    pub(crate) fn streams(&self) -> &streams::Behaviour {
+        &self.streams
+    }
+}
+
 /// The behaviours of a relay server.
 #[derive(NetworkBehaviour)]
 pub(crate) struct RelayBehaviour {
