@@ -33,7 +33,12 @@ pub(crate) fn node_version(version: &Version) -> String {
         "aarch64" => "arm64",
         other => other,
     };
-    format!("trireme/charon/{}-{}/{arch}-{}", version.text, version.git_hash, std::env::consts::OS)
+    format!(
+        "trireme/charon/{}-{}/{arch}-{}",
+        version.text,
+        version.git_hash,
+        std::env::consts::OS
+    )
 }
 
 /// What is written into blocks unless `--graffiti` says otherwise.
@@ -69,22 +74,69 @@ struct FeatureLabel {
 /// Registers the gauges that never change.
 pub(crate) fn register(registry: &mut Registry, config: &NodeConfig, loaded: &Loaded, now: UnixTime) {
     let git_hash = config.version.git_hash.clone();
-    constant(registry, "app_version", "Constant 1 with our version", [VersionLabel {
-        version: config.version.text.clone(),
-    }]);
-    constant(registry, "app_git_commit", "Constant 1 with our commit", [GitLabel { git_hash }]);
+    constant(
+        registry,
+        "app_version",
+        "Constant 1 with our version",
+        [VersionLabel {
+            version: config.version.text.clone(),
+        }],
+    );
+    constant(
+        registry,
+        "app_git_commit",
+        "Constant 1 with our commit",
+        [GitLabel { git_hash }],
+    );
     let peer_name = loaded.my_name().to_owned();
-    constant(registry, "app_peer_name", "Constant 1 with our name", [PeerNameLabel { peer_name }]);
+    constant(
+        registry,
+        "app_peer_name",
+        "Constant 1 with our name",
+        [PeerNameLabel { peer_name }],
+    );
     let network = loaded.network.clone();
-    constant(registry, "cluster_network", "Constant 1 with the network's name", [NetworkLabel { network }]);
-    let features = config.features_enabled.iter().map(|f| FeatureLabel { feature_flags: f.clone() });
-    constant(registry, "app_feature_flags", "Constant 1 for each feature that was switched on", features);
-    number(registry, "app_start_time_secs", "Start of the node, Unix seconds", now.secs());
+    constant(
+        registry,
+        "cluster_network",
+        "Constant 1 with the network's name",
+        [NetworkLabel { network }],
+    );
+    let features = config.features_enabled.iter().map(|f| FeatureLabel {
+        feature_flags: f.clone(),
+    });
+    constant(
+        registry,
+        "app_feature_flags",
+        "Constant 1 for each feature that was switched on",
+        features,
+    );
+    number(
+        registry,
+        "app_start_time_secs",
+        "Start of the node, Unix seconds",
+        now.secs(),
+    );
     let cluster = &loaded.cluster;
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    number(registry, "cluster_operators", "Operators in the lock", count(cluster.nodes));
-    number(registry, "cluster_threshold", "Threshold in the lock", count(cluster.threshold));
-    number(registry, "cluster_validators", "Validators in the lock", count(cluster.validators().len()));
+    number(
+        registry,
+        "cluster_operators",
+        "Operators in the lock",
+        count(cluster.nodes),
+    );
+    number(
+        registry,
+        "cluster_threshold",
+        "Threshold in the lock",
+        count(cluster.threshold),
+    );
+    number(
+        registry,
+        "cluster_validators",
+        "Validators in the lock",
+        count(cluster.validators().len()),
+    );
 }
 
 fn constant<L>(registry: &mut Registry, name: &str, help: &str, labels: impl IntoIterator<Item = L>)

@@ -50,7 +50,9 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Our own name.
     pub(crate) fn my_name(&self) -> &str {
-        self.peers.get(usize::from(self.cluster.me.0)).map_or("", |p| p.name.as_str())
+        self.peers
+            .get(usize::from(self.cluster.me.0))
+            .map_or("", |p| p.name.as_str())
     }
 
     /// First 7 hex digits of the lock hash.
@@ -64,7 +66,12 @@ pub(crate) fn identity(path: &Path) -> Result<IdentityKey, NodeError> {
     const WHAT: &str = "private key";
     const HINT: &str = "make one with `trireme create enr`, or restore it from a backup";
     let bytes = Zeroizing::new(files::read(WHAT, path, KEY_FILE_LIMIT, HINT)?);
-    let fail = |reason: String| NodeError::File { what: WHAT, path: path.to_owned(), reason, hint: HINT };
+    let fail = |reason: String| NodeError::File {
+        what: WHAT,
+        path: path.to_owned(),
+        reason,
+        hint: HINT,
+    };
     let text = std::str::from_utf8(&bytes).map_err(|_| fail("it is not text".to_owned()))?;
     IdentityKey::from_file_text(text).map_err(|e| fail(e.to_string()))
 }
@@ -74,22 +81,36 @@ pub(crate) fn load(config: &NodeConfig, identity: IdentityKey) -> Result<Loaded,
     let path = &config.lock_file;
     let hint = "copy cluster-lock.json from the ceremony there, or give --lock-file";
     let bytes = files::read("cluster lock", path, trireme_cluster::MAX_FILE, hint)?;
-    let bad = |reason: String| NodeError::Lock { path: path.clone(), reason };
+    let bad = |reason: String| NodeError::Lock {
+        path: path.clone(),
+        reason,
+    };
     let lock = Lock::from_json(&bytes).map_err(|e| bad(e.to_string()))?;
     let networks = networks(config.testnet.as_ref());
     verify(config, &bytes, &lock, &networks)?;
 
     let peers = peers(&lock).map_err(bad)?;
     let ours = PeerId::from_public_key(identity.public_key());
-    let me = peers.iter().find(|p| p.id == ours).map(|p| p.idx).ok_or_else(|| NodeError::NotAnOperator {
-        path: config.private_key_file.clone(),
-        cluster: lock.definition.name.clone(),
-        ours: hex::encode(identity.public_key().as_bytes()),
-    })?;
+    let me = peers
+        .iter()
+        .find(|p| p.id == ours)
+        .map(|p| p.idx)
+        .ok_or_else(|| NodeError::NotAnOperator {
+            path: config.private_key_file.clone(),
+            cluster: lock.definition.name.clone(),
+            ours: hex::encode(identity.public_key().as_bytes()),
+        })?;
     let fork_version = fixed::<4>(&lock.definition.fork_version)
         .ok_or_else(|| bad("its fork version does not have 4 bytes".to_owned()))?;
-    let enr = lock.definition.operators.get(usize::from(me.0)).map(|o| o.enr.clone()).unwrap_or_default();
-    let network = networks.by_fork_version(&fork_version).map_or_else(|| "unknown".to_owned(), |n| n.name.clone());
+    let enr = lock
+        .definition
+        .operators
+        .get(usize::from(me.0))
+        .map(|o| o.enr.clone())
+        .unwrap_or_default();
+    let network = networks
+        .by_fork_version(&fork_version)
+        .map_or_else(|| "unknown".to_owned(), |n| n.name.clone());
     Ok(Loaded {
         cluster: workflow_cluster(&lock, me, peers.len()).map_err(bad)?,
         name: lock.definition.name.clone(),
@@ -127,7 +148,12 @@ fn verify(config: &NodeConfig, bytes: &[u8], lock: &Lock, networks: &Networks) -
     match lock.verify(networks) {
         Ok(_) => remember(&memory, &mark),
         Err(error) if config.no_verify => warn_unverified(&error),
-        Err(error) => return Err(NodeError::Lock { path: config.lock_file.clone(), reason: error.to_string() }),
+        Err(error) => {
+            return Err(NodeError::Lock {
+                path: config.lock_file.clone(),
+                reason: error.to_string(),
+            });
+        }
     }
     Ok(())
 }
@@ -171,12 +197,19 @@ fn peers(lock: &Lock) -> Result<Vec<Peer>, String> {
     }
     let mut peers: Vec<Peer> = Vec::with_capacity(listed.len());
     for (idx, operator) in (0..=u8::MAX).zip(listed) {
-        let enr: Enr = operator.enr.parse().map_err(|e| format!("the ENR of operator {idx} is unusable: {e}"))?;
+        let enr: Enr = operator
+            .enr
+            .parse()
+            .map_err(|e| format!("the ENR of operator {idx} is unusable: {e}"))?;
         let id = PeerId::from_public_key(enr.public_key());
         if peers.iter().any(|p| p.id == id) {
             return Err(format!("operator {idx} has the same node key as another one"));
         }
-        peers.push(Peer { idx: PeerIdx(idx), id, name: peer_name(&id) });
+        peers.push(Peer {
+            idx: PeerIdx(idx),
+            id,
+            name: peer_name(&id),
+        });
     }
     Ok(peers)
 }
@@ -189,7 +222,10 @@ fn workflow_cluster(lock: &Lock, me: PeerIdx, nodes: usize) -> Result<Cluster, S
     }
     let found = lock.validators.len();
     if found == 0 || found != lock.definition.validators.len() {
-        return Err(format!("it holds {found} validators, its definition {}", lock.definition.validators.len()));
+        return Err(format!(
+            "it holds {found} validators, its definition {}",
+            lock.definition.validators.len()
+        ));
     }
     let mut validators = Vec::with_capacity(found);
     for (at, (validator, addresses)) in lock.validators.iter().zip(&lock.definition.validators).enumerate() {

@@ -20,13 +20,18 @@ pub(crate) async fn serve(
     node_version: String,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(node_version)).with_graceful_shutdown(stop).await
+    axum::serve(listener, router(node_version))
+        .with_graceful_shutdown(stop)
+        .await
 }
 
 fn router(node_version: String) -> Router {
     let version = json!({"data": {"version": node_version}}).to_string();
     Router::new()
-        .route("/eth/v1/node/version", get(async move || answer(StatusCode::OK, version)))
+        .route(
+            "/eth/v1/node/version",
+            get(async move || answer(StatusCode::OK, version)),
+        )
         .fallback(too_early)
 }
 

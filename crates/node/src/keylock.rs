@@ -43,16 +43,28 @@ impl KeyLock {
             reason: e.to_string(),
             hint: "the folder of the private key must be writable",
         };
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(fail)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 // Who holds it is a courtesy; an unreadable text changes nothing.
                 let _read = (&file).take(HOLDER_BYTES).read_to_string(&mut holder);
-                let holder = if holder.trim().is_empty() { "unknown".to_owned() } else { holder.trim().to_owned() };
-                return Err(NodeError::KeyInUse { path: key_file.to_owned(), holder });
+                let holder = if holder.trim().is_empty() {
+                    "unknown".to_owned()
+                } else {
+                    holder.trim().to_owned()
+                };
+                return Err(NodeError::KeyInUse {
+                    path: key_file.to_owned(),
+                    holder,
+                });
             }
             Err(TryLockError::Error(e)) => return Err(fail(e)),
         }
@@ -130,7 +142,11 @@ fn check(path: &Path, bytes: &[u8], cluster: &str, now: UnixTime) -> Result<(), 
     })?;
     let written = UnixTime(u64::try_from(found.timestamp.as_nanosecond()).unwrap_or_default());
     let age = now.since(written);
-    let counts = if found.cluster_lock_hash == cluster { STALE } else { OTHER_CLUSTER };
+    let counts = if found.cluster_lock_hash == cluster {
+        STALE
+    } else {
+        OTHER_CLUSTER
+    };
     if age > counts {
         return Ok(());
     }

@@ -22,7 +22,10 @@ pub(crate) fn read<A>(data_dir: &Path, peers: &[Peer], parse: impl Fn(&str) -> O
         return BTreeMap::new();
     };
     let Ok(found) = serde_json::from_slice::<BTreeMap<String, Vec<String>>>(&bytes) else {
-        tracing::warn!(file = FILE, "The known addresses of peers cannot be read and are forgotten");
+        tracing::warn!(
+            file = FILE,
+            "The known addresses of peers cannot be read and are forgotten"
+        );
         return BTreeMap::new();
     };
     let known = |peer: &Peer| {
@@ -44,7 +47,10 @@ pub(crate) async fn keep<A: ToString>(
             let now = known.borrow_and_update();
             let of = |peer: &Peer| {
                 let addresses = now.get(&peer.idx)?;
-                Some((peer.id.to_string(), addresses.iter().take(PER_PEER).map(ToString::to_string).collect()))
+                Some((
+                    peer.id.to_string(),
+                    addresses.iter().take(PER_PEER).map(ToString::to_string).collect(),
+                ))
             };
             peers.iter().filter_map(of).collect()
         };

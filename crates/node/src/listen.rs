@@ -6,8 +6,16 @@ use crate::NodeError;
 
 /// Binds `address`, a `host:port` text; an empty host (`:3600`) means all addresses, as in Charon.
 pub(crate) async fn bind(flag: &'static str, address: &str) -> Result<TcpListener, NodeError> {
-    let target = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
-    let fail = |reason: String| NodeError::Listen { flag, address: address.to_owned(), reason };
+    let target = if address.starts_with(':') {
+        format!("0.0.0.0{address}")
+    } else {
+        address.to_owned()
+    };
+    let fail = |reason: String| NodeError::Listen {
+        flag,
+        address: address.to_owned(),
+        reason,
+    };
     TcpListener::bind(&target).await.map_err(|e| fail(e.to_string()))
 }
 
@@ -27,7 +35,10 @@ mod tests {
         let first = bind("--validator-api-address", "127.0.0.1:0").await.unwrap();
         let address = first.local_addr().unwrap().to_string();
         let error = bind("--validator-api-address", &address).await.unwrap_err().to_string();
-        assert!(error.contains(&address) && error.contains("--validator-api-address"), "{error}");
+        assert!(
+            error.contains(&address) && error.contains("--validator-api-address"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

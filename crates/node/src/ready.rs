@@ -30,7 +30,11 @@ impl Ready {
     /// Registers `app_monitoring_readyz`.
     pub(crate) fn new(registry: &mut Registry) -> Self {
         let new = Self::default();
-        registry.register("app_monitoring_readyz", "State of the readiness check, 1 is ready", new.gauge.clone());
+        registry.register(
+            "app_monitoring_readyz",
+            "State of the readiness check, 1 is ready",
+            new.gauge.clone(),
+        );
         new
     }
 
@@ -60,7 +64,12 @@ struct Visits {
 impl Visits {
     /// During the first epoch it is assumed to be there.
     const fn new() -> Self {
-        Self { seen: 0, epoch: None, in_epoch: false, present: true }
+        Self {
+            seen: 0,
+            epoch: None,
+            in_epoch: false,
+            present: true,
+        }
     }
 
     /// With the number of requests so far, in this epoch.
@@ -98,9 +107,15 @@ impl Check {
         loop {
             tokio::time::sleep(every).await;
             let sync = self.beacon.syncing().await.ok();
-            let epoch = self.timing.slot_at(self.clock.now()).map_or(Epoch(0), |slot| self.timing.epoch(slot));
+            let epoch = self
+                .timing
+                .slot_at(self.clock.now())
+                .map_or(Epoch(0), |slot| self.timing.epoch(slot));
             self.ready.set(Readiness::judge(&Observation {
-                beacon_node: sync.map(|s| Sync { is_syncing: s.is_syncing, distance: s.sync_distance }),
+                beacon_node: sync.map(|s| Sync {
+                    is_syncing: s.is_syncing,
+                    distance: s.sync_distance,
+                }),
                 beacon_node_peers: None,
                 peers_connected: quorum.check((self.connected)()),
                 validator_client: visits.check(self.requests.load(Ordering::Relaxed), epoch),

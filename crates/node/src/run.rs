@@ -91,14 +91,22 @@ async fn run_in(config: &NodeConfig, shutdown: &Shutdown, life: &Life, held: &mu
 
 fn outcome(reason: StopReason, late: Vec<&'static str>) -> Result<(), NodeError> {
     if !late.is_empty() {
-        tracing::warn!(topic = "app-stop", tasks = late.join(", "), "These parts did not end in time and were dropped");
+        tracing::warn!(
+            topic = "app-stop",
+            tasks = late.join(", "),
+            "These parts did not end in time and were dropped"
+        );
     }
     match reason {
         StopReason::Asked(_) => Ok(()),
-        StopReason::Ended { task, why } => Err(NodeError::Essential { task: task.to_owned(), reason: why }),
-        StopReason::Panicked { task, message } => {
-            Err(NodeError::Essential { task: task.to_owned(), reason: format!("it panicked: {message}") })
-        }
+        StopReason::Ended { task, why } => Err(NodeError::Essential {
+            task: task.to_owned(),
+            reason: why,
+        }),
+        StopReason::Panicked { task, message } => Err(NodeError::Essential {
+            task: task.to_owned(),
+            reason: format!("it panicked: {message}"),
+        }),
     }
 }
 
@@ -132,7 +140,8 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     if config.validator_api.tls.is_some() {
         return Err(NodeError::Setting {
             flag: "--vc-tls-cert-file",
-            reason: "TLS at the validator API is not built yet; leave the flag out, or put a TLS proxy in front".to_owned(),
+            reason: "TLS at the validator API is not built yet; leave the flag out, or put a TLS proxy in front"
+                .to_owned(),
         });
     }
 
@@ -159,7 +168,10 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     }
 
     // The store.
-    let owner = Owner { cluster: loaded.cluster.hash, share: loaded.cluster.share() };
+    let owner = Owner {
+        cluster: loaded.cluster.hash,
+        share: loaded.cluster.share(),
+    };
     let path = config.data_dir.join(STORE);
     let store = blocking(move || SledStore::open(&path, &owner)).await?;
     let journal = Arc::new(Journal::start(Arc::new(store)).map_err(no_threads)?);
@@ -172,10 +184,12 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let pool = Arc::new(Pool::for_this_machine().map_err(no_threads)?);
     let scheme = {
         let loaded = Arc::clone(&loaded);
-        blocking(move || Bls::new(&loaded.cluster)).await.map_err(|e| NodeError::Lock {
-            path: config.lock_file.clone(),
-            reason: e.to_string(),
-        })?
+        blocking(move || Bls::new(&loaded.cluster))
+            .await
+            .map_err(|e| NodeError::Lock {
+                path: config.lock_file.clone(),
+                reason: e.to_string(),
+            })?
     };
 
     // The chain. A beacon node that is down is waited for.
@@ -186,7 +200,9 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let timing = timing(&chain);
     {
         let (client, clock) = (Arc::clone(&client), Arc::clone(&clock));
-        life.task("head events", async move { client.follow_heads(clock.as_ref(), timing).await });
+        life.task("head events", async move {
+            client.follow_heads(clock.as_ref(), timing).await
+        });
     }
     let caches = CacheMetrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
     let beacon: Arc<dyn BeaconNode> = Arc::new(DutiesOnce::new(client, chain.slots_per_epoch, caches.clone()));
@@ -230,7 +246,15 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let requests = Arc::new(AtomicU64::new(0));
     let vapi = life.child();
     let vapi_stop = CancellationToken::new();
-    serve_validator_api(config, &vapi, vapi_listener, workflow, Arc::clone(&requests), &vapi_stop, &registry)?;
+    serve_validator_api(
+        config,
+        &vapi,
+        vapi_listener,
+        workflow,
+        Arc::clone(&requests),
+        &vapi_stop,
+        &registry,
+    )?;
     let connected = host.connected();
     let me = loaded.cluster.me;
     let check = Check {
@@ -263,7 +287,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 fn no_threads(e: std::io::Error) -> NodeError {
-    NodeError::Essential { task: "start".to_owned(), reason: format!("the system gives no thread: {e}") }
+    NodeError::Essential {
+        task: "start".to_owned(),
+        reason: format!("the system gives no thread: {e}"),
+    }
 }
 
 fn log_lock(config: &NodeConfig, loaded: &Loaded) {
@@ -294,13 +321,7 @@ fn serve_early(life: &Life, listener: TcpListener, version: String, stop: Cancel
     ended
 }
 
-fn register(
-    registry: &Mutex<Registry>,
-    config: &NodeConfig,
-    loaded: &Loaded,
-    life: &Life,
-    clock: &dyn Clock,
-) -> Ready {
+fn register(registry: &Mutex<Registry>, config: &NodeConfig, loaded: &Loaded, life: &Life, clock: &dyn Clock) -> Ready {
     let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
     about::register(&mut registry, config, loaded, clock.now());
     telemetry::log_counters().register(&mut registry);
@@ -311,7 +332,10 @@ fn register(
 
 fn serve_monitoring(life: &Life, listener: TcpListener, registry: &Arc<Mutex<Registry>>, ready: &Ready) {
     let ready = ready.clone();
-    let monitoring = Monitoring { registry: Arc::clone(registry), readiness: Arc::new(move || ready.get()) };
+    let monitoring = Monitoring {
+        registry: Arc::clone(registry),
+        readiness: Arc::new(move || ready.get()),
+    };
     let stop = life.token();
     life.essential("monitoring", monitoring.serve(listener, stop.cancelled_owned()));
 }
@@ -325,9 +349,17 @@ async fn start_network(
     entropy: &Arc<dyn Entropy>,
 ) -> Result<(Arc<dyn PeerNet>, HostHandle), NodeError> {
     let setting = |flag: &'static str| move |reason: String| NodeError::Setting { flag, reason };
-    let relays = config.p2p.relays.iter().map(|r| r.parse().map_err(|e: trireme_p2p::RelayAddrError| e.to_string()));
+    let relays = config
+        .p2p
+        .relays
+        .iter()
+        .map(|r| r.parse().map_err(|e: trireme_p2p::RelayAddrError| e.to_string()));
     let relays = relays.collect::<Result<_, _>>().map_err(setting("--p2p-relays"))?;
-    let listen = config.p2p.tcp_addresses.iter().map(|a| trireme_p2p::addr::parse_listen(a).map_err(|e| e.to_string()));
+    let listen = config
+        .p2p
+        .tcp_addresses
+        .iter()
+        .map(|a| trireme_p2p::addr::parse_listen(a).map_err(|e| e.to_string()));
     let listen = listen.collect::<Result<_, _>>().map_err(setting("--p2p-tcp-address"))?;
     let metrics = P2pMetrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
     let p2p = trireme_p2p::P2pConfig {
@@ -338,7 +370,10 @@ async fn start_network(
         external_ip: config.p2p.external_ip,
         external_host: config.p2p.external_hostname.clone(),
         relays,
-        headers: trireme_p2p::LookupHeaders { cluster: loaded.short_hash(), uuid: loaded.uuid.clone() },
+        headers: trireme_p2p::LookupHeaders {
+            cluster: loaded.short_hash(),
+            uuid: loaded.uuid.clone(),
+        },
         about: trireme_p2p::About {
             version: about::CHARON_LEVEL.to_owned(),
             git_hash: config.version.git_hash.clone(),
@@ -346,7 +381,9 @@ async fn start_network(
             lock_hash: loaded.cluster.hash,
             builder_api: config.proposals.builder_api,
         },
-        known: known::read(&config.data_dir, &loaded.peers, |text| trireme_p2p::addr::parse(text).ok()),
+        known: known::read(&config.data_dir, &loaded.peers, |text| {
+            trireme_p2p::addr::parse(text).ok()
+        }),
         ask_peerinfo: true,
     };
     let services = trireme_p2p::Services {
@@ -355,7 +392,9 @@ async fn start_network(
         life: life.clone(),
         metrics,
     };
-    let (net, host) = Host::start(p2p, services).await.map_err(|e| NodeError::P2p(e.to_string()))?;
+    let (net, host) = Host::start(p2p, services)
+        .await
+        .map_err(|e| NodeError::P2p(e.to_string()))?;
     let keep = known::keep(config.data_dir.clone(), loaded.peers.clone(), host.known_addrs());
     life.task("peer addresses", keep);
     Ok((net, host))
@@ -369,7 +408,10 @@ fn beacon_client(config: &BeaconConfig, registry: &Mutex<Registry>) -> Result<Cl
     };
     let more = others.len().saturating_add(config.fallbacks.len());
     if more > 0 {
-        tracing::warn!(unused = more, "Only the first beacon node is used for duties, the others only by the proxy");
+        tracing::warn!(
+            unused = more,
+            "Only the first beacon node is used for duties, the others only by the proxy"
+        );
     }
     let client = trireme_beacon::Config {
         url: first.clone(),
@@ -382,7 +424,11 @@ fn beacon_client(config: &BeaconConfig, registry: &Mutex<Registry>) -> Result<Cl
 
 async fn wait_for_chain(client: &Client, loaded: &Loaded) -> Result<ChainSpec, NodeError> {
     client.wait_for_chain(loaded.fork_version).await.map_err(|wrong| {
-        let name = if wrong.name.is_empty() { "an unnamed network".to_owned() } else { wrong.name };
+        let name = if wrong.name.is_empty() {
+            "an unnamed network".to_owned()
+        } else {
+            wrong.name
+        };
         NodeError::WrongNetwork {
             address: wrong.address,
             theirs: format!("{name} (genesis fork version {})", wrong.theirs),
@@ -393,8 +439,16 @@ async fn wait_for_chain(client: &Client, loaded: &Loaded) -> Result<ChainSpec, N
 
 fn graffiti(config: &NodeConfig, loaded: &Loaded) -> Result<Graffiti, NodeError> {
     let append = !config.proposals.graffiti_disable_client_append;
-    Graffiti::new(&config.proposals.graffiti, &about::default_graffiti(&config.version), append, &loaded.cluster)
-        .map_err(|e| NodeError::Setting { flag: "--graffiti", reason: e.to_string() })
+    Graffiti::new(
+        &config.proposals.graffiti,
+        &about::default_graffiti(&config.version),
+        append,
+        &loaded.cluster,
+    )
+    .map_err(|e| NodeError::Setting {
+        flag: "--graffiti",
+        reason: e.to_string(),
+    })
 }
 
 /// The switches of consensus that `--feature-set-enable` and `--feature-set-disable` set.
@@ -425,23 +479,33 @@ fn serve_validator_api(
     const FLAG: &str = "--beacon-node-headers";
     let setting = |reason: String| NodeError::Setting { flag: FLAG, reason };
     let headers = config.beacon.headers.iter().map(|(name, value)| {
-        let name: http::HeaderName = name.parse().map_err(|_| setting(format!("{name:?} is no header name")))?;
+        let name: http::HeaderName = name
+            .parse()
+            .map_err(|_| setting(format!("{name:?} is no header name")))?;
         let value = http::HeaderValue::from_str(value).map_err(|_| setting(format!("the value of {name} is none")))?;
         Ok((name, value))
     });
     let headers: http::HeaderMap = headers.collect::<Result<_, NodeError>>()?;
-    let upstream = |url: &url::Url| trireme_vapi::Upstream { url: url.clone(), headers: headers.clone() };
+    let upstream = |url: &url::Url| trireme_vapi::Upstream {
+        url: url.clone(),
+        headers: headers.clone(),
+    };
     let proxy = trireme_vapi::Proxy::new(
         config.beacon.endpoints.iter().map(upstream).collect(),
         config.beacon.fallbacks.iter().map(upstream).collect(),
         None,
     )
-    .map_err(|e| NodeError::Setting { flag: "--beacon-node-endpoints", reason: e.to_string() })?;
+    .map_err(|e| NodeError::Setting {
+        flag: "--beacon-node-endpoints",
+        reason: e.to_string(),
+    })?;
     let metrics = trireme_vapi::Metrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
     let server = trireme_vapi::Server::new(
         Arc::clone(&workflow.vapi),
         proxy,
-        trireme_vapi::Config { node_version: about::node_version(&config.version) },
+        trireme_vapi::Config {
+            node_version: about::node_version(&config.version),
+        },
         metrics,
         requests,
         life.clone(),

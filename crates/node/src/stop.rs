@@ -26,7 +26,10 @@ impl Shutdown {
     /// The node stops on SIGINT and SIGTERM, and at once on a second one.
     #[must_use]
     pub fn on_signals() -> Self {
-        Self { signals: true, ..Self::default() }
+        Self {
+            signals: true,
+            ..Self::default()
+        }
     }
 
     /// Only [`Shutdown::ask`] stops the node.

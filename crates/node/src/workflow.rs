@@ -117,8 +117,24 @@ impl Workflow {
         lives: &Lives,
         registry: &Mutex<Registry>,
     ) -> Result<Self, NodeError> {
-        let Ports { beacon, net, journal, clock, compute, entropy, scheme, caches } = ports;
-        let Settings { cluster, chain, graffiti, builder, identity, consensus } = settings;
+        let Ports {
+            beacon,
+            net,
+            journal,
+            clock,
+            compute,
+            entropy,
+            scheme,
+            caches,
+        } = ports;
+        let Settings {
+            cluster,
+            chain,
+            graffiti,
+            builder,
+            identity,
+            consensus,
+        } = settings;
         let timing = timing(&chain);
         let cx = CxSource::new(timing, lives.duties_stop.clone(), cluster.hash);
         let gate = DutyGate::new(Arc::clone(&clock), timing);
@@ -128,8 +144,13 @@ impl Workflow {
         // Watching.
         let (records, recorded) = tokio::sync::mpsc::channel(RECORDS);
         let seen = Arc::new(BeaconChain(Arc::clone(&beacon)));
-        let inclusion =
-            Arc::new(Inclusion::new(seen, Arc::clone(&clock), timing, records.clone(), metrics.tracker.clone()));
+        let inclusion = Arc::new(Inclusion::new(
+            seen,
+            Arc::clone(&clock),
+            timing,
+            records.clone(),
+            metrics.tracker.clone(),
+        ));
         let tracker = Tracker::new(
             recorded,
             Arc::clone(&clock),
@@ -158,8 +179,12 @@ impl Workflow {
             Arc::clone(&clock),
             metrics.sigagg,
         ));
-        let bcast =
-            Arc::new(Broadcaster::new(Arc::clone(&beacon), Arc::clone(&clock), timing, metrics.bcast));
+        let bcast = Arc::new(Broadcaster::new(
+            Arc::clone(&beacon),
+            Arc::clone(&clock),
+            timing,
+            metrics.bcast,
+        ));
         let fetcher = Arc::new(Fetcher::new(FetcherParts {
             beacon: Arc::clone(&beacon),
             aggregated: Arc::clone(&aggsigdb) as _,
@@ -257,12 +282,17 @@ impl Workflow {
         let refreshed = Arc::clone(&validators);
         scheduler.on_slot("validators", move |tick| Box::pin(Arc::clone(&refreshed).on_slot(tick)));
         let preparation = Arc::new(ProposalPreparation::new(beacon, validators, cluster));
-        scheduler.on_slot("preparation", move |tick| Box::pin(Arc::clone(&preparation).on_slot(tick)));
+        scheduler.on_slot("preparation", move |tick| {
+            Box::pin(Arc::clone(&preparation).on_slot(tick))
+        });
         lives.scheduling.essential("scheduler", async move {
             scheduler.run().await;
             Ok::<(), std::convert::Infallible>(())
         });
-        Ok(Self { vapi, _serving: serving })
+        Ok(Self {
+            vapi,
+            _serving: serving,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use trireme_core::ports::{BeaconError, BeaconNode};
 use trireme_eth2::{Epoch, ForkVersion, Slot, ValidatorIndex};
 use url::Url;
 
-use super::{Replay, client, client_with};
+use super::replay::{Replay, client, client_with};
 
 #[tokio::test]
 async fn beacon_node_that_is_not_there_is_named_without_its_credentials() {

@@ -14,7 +14,7 @@ use trireme_eth2::{
     ValidatorIndex, VersionedAttestation, VersionedSignedProposal, electra, phase0,
 };
 
-use super::{Replay, client};
+use super::replay::{Replay, client};
 
 pub(crate) const GENESIS: &str = r#"{"data":{"genesis_time":"1742213400",
     "genesis_validators_root":"0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",

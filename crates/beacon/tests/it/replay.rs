@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -12,6 +13,7 @@ use axum::{
     http::{Request, Response},
 };
 use tokio::{net::TcpListener, task::JoinSet};
+use trireme_beacon::{Client, Config, Metrics, Timeouts};
 use url::Url;
 
 /// A request as it came.
@@ -124,4 +126,24 @@ impl Replay {
     pub(crate) fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.shared.seen.lock().unwrap())
     }
+}
+
+/// A client of a server, with limits that no working test reaches.
+pub(crate) fn client(server: &Replay) -> Client {
+    client_with(server, Duration::from_secs(30))
+}
+
+pub(crate) fn client_with(server: &Replay, limit: Duration) -> Client {
+    let timeouts = Timeouts {
+        read: limit,
+        submit: limit,
+        block: limit,
+        start: limit,
+    };
+    let config = Config {
+        url: server.url(),
+        headers: Vec::new(),
+        timeouts,
+    };
+    Client::new(&config, Metrics::default()).unwrap()
 }

@@ -12,7 +12,7 @@ use trireme_core::{
 };
 use trireme_eth2::{BlsSignature, Epoch, Root, SingleAttestation, Slot, ValidatorIndex, VersionedSignedProposal};
 
-use super::{Replay, client};
+use super::replay::{Replay, client};
 
 /// One exchange of a node with a beacon node.
 #[derive(Debug, Deserialize)]

@@ -46,7 +46,13 @@ impl Cluster {
             timestamp: "2026-01-02T03:04:05Z".into(),
             num_validators: 2,
             threshold: usual_threshold(3),
-            validators: vec![Addresses { fee_recipient: address.clone(), withdrawal: address }; 2],
+            validators: vec![
+                Addresses {
+                    fee_recipient: address.clone(),
+                    withdrawal: address
+                };
+                2
+            ],
             dkg_algorithm: "default".into(),
             fork_version: network.genesis_fork_version.to_vec(),
             deposit_amounts: None,
@@ -57,7 +63,13 @@ impl Cluster {
             definition_hash: Vec::new(),
         };
         let registration_time = network.genesis_time;
-        let request = Request { definition, nodes: 3, network, existing: None, registration_time };
+        let request = Request {
+            definition,
+            nodes: 3,
+            network,
+            existing: None,
+            registration_time,
+        };
         let mut count = 0_u64;
         let mut fill = move |out: &mut [u8]| {
             for chunk in out.chunks_mut(32) {
@@ -108,7 +120,10 @@ impl Cluster {
                 submit_timeout: Duration::from_secs(30),
                 headers: Vec::new(),
             },
-            validator_api: ValidatorApiConfig { address: free_address().await, tls: None },
+            validator_api: ValidatorApiConfig {
+                address: free_address().await,
+                tls: None,
+            },
             monitoring_address: Some(free_address().await),
             debug_address: None,
             p2p: P2pConfig {
@@ -133,7 +148,12 @@ impl Cluster {
 
 /// An address that nobody listens on.
 pub(crate) async fn free_address() -> String {
-    TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().to_string()
+    TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string()
 }
 
 /// A beacon node that knows its chain and nothing else, once it is up.
@@ -160,12 +180,11 @@ async fn answer(State(chain): State<Chain>, uri: Uri) -> Response {
             chain.fork_version
         ),
         "/eth/v1/config/spec" => {
-            r#"{"data":{"SECONDS_PER_SLOT":"12","SLOTS_PER_EPOCH":"32","PRESET_BASE":"mainnet","CONFIG_NAME":"x"}}"#.into()
+            r#"{"data":{"SECONDS_PER_SLOT":"12","SLOTS_PER_EPOCH":"32","PRESET_BASE":"mainnet","CONFIG_NAME":"x"}}"#
+                .into()
         }
         "/eth/v1/node/version" => r#"{"data":{"version":"mock/v1"}}"#.into(),
-        "/eth/v1/node/syncing" => {
-            r#"{"data":{"head_slot":"1","sync_distance":"1","is_syncing":true}}"#.into()
-        }
+        "/eth/v1/node/syncing" => r#"{"data":{"head_slot":"1","sync_distance":"1","is_syncing":true}}"#.into(),
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -177,11 +196,18 @@ impl Beacon {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let up = Arc::new(AtomicBool::new(up));
-        let chain = Chain { up: Arc::clone(&up), fork_version };
+        let chain = Chain {
+            up: Arc::clone(&up),
+            fork_version,
+        };
         let app = Router::new().fallback(answer).with_state(chain);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { address, up, _tasks: tasks }
+        Self {
+            address,
+            up,
+            _tasks: tasks,
+        }
     }
 
     pub(crate) fn url(&self) -> Url {

@@ -1,4 +1,6 @@
 //! A whole node in one process: how it starts, and how it does not.
 
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod start;

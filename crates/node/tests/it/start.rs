@@ -28,7 +28,10 @@ async fn with_node<T>(config: NodeConfig, what: impl Future<Output = T>) -> T {
 async fn node_says_who_it_is_while_its_beacon_node_is_away_and_starts_when_it_comes() {
     let (cluster, beacon) = (Cluster::new(), Beacon::start(HOODI, false).await);
     let config = cluster.config(0, &beacon).await;
-    let (api, monitoring) = (config.validator_api.address.clone(), config.monitoring_address.clone().unwrap());
+    let (api, monitoring) = (
+        config.validator_api.address.clone(),
+        config.monitoring_address.clone().unwrap(),
+    );
     with_node(config, async {
         let (status, body) = get(&api, "/eth/v1/node/version").await;
         assert_eq!(status, 200);
@@ -37,7 +40,10 @@ async fn node_says_who_it_is_while_its_beacon_node_is_away_and_starts_when_it_co
         assert_eq!(status, 503);
         assert!(body.contains("waiting for its beacon node"), "{body}");
         assert_eq!(get(&monitoring, "/livez").await, (200, "ok".into()));
-        assert_eq!(get(&monitoring, "/readyz").await, (500, "ready check uninitialised".into()));
+        assert_eq!(
+            get(&monitoring, "/readyz").await,
+            (500, "ready check uninitialised".into())
+        );
         beacon.set_up();
         loop {
             // The real server passes on what it does not answer itself; before it was there that was 503.
@@ -49,7 +55,12 @@ async fn node_says_who_it_is_while_its_beacon_node_is_away_and_starts_when_it_co
             tokio::task::yield_now().await;
         }
         let (_, metrics) = get(&monitoring, "/metrics").await;
-        for name in ["app_version{", "cluster_validators{", "app_eth2_requests_total{", "app_peer_name{"] {
+        for name in [
+            "app_version{",
+            "cluster_validators{",
+            "app_eth2_requests_total{",
+            "app_peer_name{",
+        ] {
             assert!(metrics.contains(name), "no {name} in the metrics");
         }
         assert!(metrics.contains("cluster_network=\"hoodi\""));
@@ -63,7 +74,10 @@ async fn node_starts_again_on_what_it_left_behind() {
     for _ in 0..2 {
         let config = cluster.config(0, &beacon).await;
         let api = config.validator_api.address.clone();
-        with_node(config, async { assert_eq!(get(&api, "/eth/v1/node/version").await.0, 200) }).await;
+        with_node(config, async {
+            assert_eq!(get(&api, "/eth/v1/node/version").await.0, 200)
+        })
+        .await;
     }
     let memory = fs::read_to_string(cluster.folder(0).join("trireme/verified-locks")).unwrap();
     assert_eq!(memory.lines().count(), 1);
@@ -89,17 +103,26 @@ async fn port_that_is_taken_is_named_with_its_flag() {
     let mut config = cluster.config(0, &beacon).await;
     config.validator_api.address = address.clone();
     let text = refused(config).await.to_string();
-    assert!(text.contains(&address) && text.contains("--validator-api-address"), "{text}");
+    assert!(
+        text.contains(&address) && text.contains("--validator-api-address"),
+        "{text}"
+    );
 
     let mut config = cluster.config(0, &beacon).await;
     config.monitoring_address = Some(address.clone());
     let text = refused(config).await.to_string();
-    assert!(text.contains(&address) && text.contains("--monitoring-address"), "{text}");
+    assert!(
+        text.contains(&address) && text.contains("--monitoring-address"),
+        "{text}"
+    );
 
     let mut config = cluster.config(0, &beacon).await;
     config.p2p.tcp_addresses = vec![address.clone()];
     let text = refused(config).await.to_string();
-    assert!(text.contains(taken.local_addr().unwrap().port().to_string().as_str()), "{text}");
+    assert!(
+        text.contains(taken.local_addr().unwrap().port().to_string().as_str()),
+        "{text}"
+    );
     assert!(text.contains("--p2p-tcp-address"), "{text}");
 }
 
@@ -112,7 +135,7 @@ async fn second_node_with_the_same_key_is_refused() {
     second.data_dir = cluster.dir.path().join("elsewhere");
     let error = with_node(config, async {
         get(&api, "/eth/v1/node/version").await;
-        refused(second).await
+        Box::pin(refused(second)).await
     })
     .await;
     assert!(matches!(error, NodeError::KeyInUse { .. }), "{error}");
@@ -157,7 +180,10 @@ async fn broken_and_missing_files_are_named_with_what_to_do() {
         let mut config = good.clone();
         config.private_key_file = key.clone();
         let text = refused(config).await.to_string();
-        assert!(text.contains("private key") && text.contains("cannot be read"), "{text}");
+        assert!(
+            text.contains("private key") && text.contains("cannot be read"),
+            "{text}"
+        );
     }
 
     let path = cluster.dir.path().join("lock.json");
@@ -186,7 +212,10 @@ async fn lock_that_does_not_verify_is_refused_unless_told_otherwise() {
     assert!(matches!(error, NodeError::Lock { .. }), "{error}");
     config.no_verify = true;
     let api = config.validator_api.address.clone();
-    with_node(config, async { assert_eq!(get(&api, "/eth/v1/node/version").await.0, 200) }).await;
+    with_node(config, async {
+        assert_eq!(get(&api, "/eth/v1/node/version").await.0, 200)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +226,10 @@ async fn node_whose_beacon_node_never_comes_can_be_stopped() {
     config.beacon.endpoints = vec![url::Url::parse(&format!("http://{}", free_address().await)).unwrap()];
     config.beacon.timeout = Duration::from_secs(3);
     let api = config.validator_api.address.clone();
-    with_node(config, async { assert_eq!(get(&api, "/eth/v1/node/version").await.0, 200) }).await;
+    with_node(config, async {
+        assert_eq!(get(&api, "/eth/v1/node/version").await.0, 200)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use trireme_core::ports::{Batch, Durability, Flow, KeyValue, Table};
 use trireme_store::SledStore;
 
-use super::open;
+use super::fixture::open;
 
 /// Small, fixed pseudo-random numbers (splitmix64).
 struct Dice(u64);

@@ -9,7 +9,7 @@ use std::{
 
 use trireme_core::ports::{Batch, Durability, KeyValue, Table};
 
-use super::open;
+use super::fixture::open;
 
 const DIR: &str = "TRIREME_STORE_CRASH_DIR";
 

@@ -9,7 +9,7 @@ use std::{
 use trireme_core::ports::{Durability, Flow, KeyValue, StoreError, Table};
 use trireme_store::SledStore;
 
-use super::{OWNER, open, put};
+use super::fixture::{OWNER, open, put};
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();

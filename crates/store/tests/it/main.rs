@@ -1,34 +1,12 @@
 //! The store on a real disk.
 
+#[cfg(test)]
 mod conformance;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod owner;
-
-use std::path::Path;
-
-use trireme_core::{
-    ids::ShareIdx,
-    ports::{Batch, Durability, KeyValue, Table},
-};
-use trireme_store::{Owner, SledStore};
-
-const OWNER: Owner = Owner {
-    cluster: [7; 32],
-    share: ShareIdx(1),
-};
-
-fn open(path: &Path) -> SledStore {
-    SledStore::open(path, &OWNER).unwrap()
-}
-
-fn put(store: &SledStore, table: Table, key: &[u8], value: &[u8], how: Durability) {
-    store
-        .commit(
-            Batch {
-                writes: vec![(table, key.to_vec(), Some(value.to_vec()))],
-            },
-            how,
-        )
-        .unwrap();
-}

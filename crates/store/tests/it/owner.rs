@@ -6,7 +6,7 @@ use trireme_core::{
 };
 use trireme_store::{Owner, SledStore};
 
-use super::{OWNER, open, put};
+use super::fixture::{OWNER, open, put};
 
 #[test]
 fn what_was_written_is_there_after_opening_again() {

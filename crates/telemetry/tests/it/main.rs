@@ -1,3 +1,4 @@
 //! Formats against samples from another implementation.
 
+#[cfg(test)]
 mod vectors;
