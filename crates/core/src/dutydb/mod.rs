@@ -245,7 +245,8 @@ impl DutyDb {
     /// Stored values and waiting questions; for the leak check of simulations.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().stored()
+        self.lock()
+            .stored()
             .saturating_add(self.attestations.len())
             .saturating_add(self.proposals.len())
     }

@@ -33,6 +33,9 @@ fn timing() -> SlotTiming {
     }
 }
 
+/// Kind of object, validator, share, slot.
+type Signing = (&'static str, PubKey, ShareIdx, Slot);
+
 /// What is said once and must not be said otherwise.
 #[derive(Default)]
 struct Witness {
@@ -40,7 +43,7 @@ struct Witness {
     served: Mutex<BTreeMap<(&'static str, Slot), Root>>,
     clients: Mutex<BTreeSet<(&'static str, Slot, ShareIdx)>>,
     /// Roots that shares signed, by kind.
-    signed: Mutex<BTreeMap<(&'static str, PubKey, ShareIdx, Slot), Root>>,
+    signed: Mutex<BTreeMap<Signing, Root>>,
 }
 
 impl Witness {

@@ -136,7 +136,7 @@ async fn strangers_unknown_shares_and_far_duties_are_refused() {
     let from_id = b.hub.node(1).peers()[1].id;
     let relay = Inbound {
         from: None,
-        from_id: from_id,
+        from_id,
         msg: encode_parsigex(DUTY, &message()).into(),
     };
     assert_eq!(b.nodes[0].ex.receive(relay).await, Err(ParSigExError::Stranger));
