@@ -126,7 +126,13 @@ impl Draw {
     }
 
     fn contents<B: Container, N: Unsigned + 'static>(&mut self, body: B) -> BlockContents<B, N> {
-        let blobs = self.list(|d| d.fixed::<Blob>());
+        // Blobs are big: one in every fourth block.
+        let blobs = if self.below(4) == 0 {
+            vec![self.fixed::<Blob>()]
+        } else {
+            Vec::new()
+        };
+        let blobs = VariableList::new(blobs).unwrap();
         BlockContents {
             block: self.block(body),
             kzg_proofs: self.list(Self::fixed),

@@ -5,4 +5,6 @@ mod build;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod roots;
+#[cfg(test)]
 mod vectors;
