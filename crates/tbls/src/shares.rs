@@ -30,7 +30,9 @@ pub fn shares_fit(validators: &[(PublicKey, &[PublicKey])], threshold: u8, seed:
 }
 
 fn all_fit(validators: &[(PublicKey, &[PublicKey])], threshold: u8, seed: &[u8; 32]) -> bool {
-    let Some((_, first)) = validators.first() else { return true };
+    let Some((_, first)) = validators.first() else {
+        return true;
+    };
     let total = first.len();
     let Ok(last) = u8::try_from(total) else { return false };
     if threshold == 0 || threshold > last || validators.iter().any(|(_, shares)| shares.len() != total) {
@@ -40,13 +42,24 @@ fn all_fit(validators: &[(PublicKey, &[PublicKey])], threshold: u8, seed: &[u8; 
     let sum = |keys: Vec<min_pk::PublicKey>| keys.as_slice().mult(&weights, WEIGHT * 8).to_public_key();
     let group = sum(validators.iter().map(|(key, _)| key.0).collect());
     let shares: Vec<min_pk::PublicKey> = (0..total)
-        .map(|at| sum(validators.iter().filter_map(|(_, shares)| shares.get(at)).map(|key| key.0).collect()))
+        .map(|at| {
+            sum(validators
+                .iter()
+                .filter_map(|(_, shares)| shares.get(at))
+                .map(|key| key.0)
+                .collect())
+        })
         .collect();
     (threshold..=last).all(|x| {
         let indices: Vec<u8> = (1..threshold).chain(iter::once(x)).collect();
-        let picked: Vec<min_pk::PublicKey> =
-            indices.iter().filter_map(|i| shares.get(usize::from(*i).checked_sub(1)?)).copied().collect();
-        let Ok(coefficients) = coefficients(&indices) else { return false };
+        let picked: Vec<min_pk::PublicKey> = indices
+            .iter()
+            .filter_map(|i| shares.get(usize::from(*i).checked_sub(1)?))
+            .copied()
+            .collect();
+        let Ok(coefficients) = coefficients(&indices) else {
+            return false;
+        };
         let scalars: Vec<u8> = coefficients.iter().flat_map(|c| c.to_le_bytes()).collect();
         picked.as_slice().mult(&scalars, 255).to_public_key() == group
     })
@@ -54,7 +67,10 @@ fn all_fit(validators: &[(PublicKey, &[PublicKey])], threshold: u8, seed: &[u8; 
 
 /// Never zero.
 fn weight(seed: &[u8; 32], at: usize) -> [u8; WEIGHT] {
-    let digest = Sha256::new().chain_update(seed).chain_update(at.to_le_bytes()).finalize();
+    let digest = Sha256::new()
+        .chain_update(seed)
+        .chain_update(at.to_le_bytes())
+        .finalize();
     let mut out = [0; WEIGHT];
     for (to, from) in out.iter_mut().zip(digest) {
         *to = from;
@@ -73,7 +89,10 @@ mod tests {
     fn validator(n: u8, threshold: u8, total: u8) -> (PublicKey, Vec<PublicKey>) {
         let secret = SecretKey::from_bytes(&[n; 32]).unwrap();
         let shares = split(&secret, threshold, total, &mut |b| b.fill(n.wrapping_add(1))).unwrap();
-        (secret.public_key(), shares.values().map(SecretKey::public_key).collect())
+        (
+            secret.public_key(),
+            shares.values().map(SecretKey::public_key).collect(),
+        )
     }
 
     fn fit(all: &[(PublicKey, Vec<PublicKey>)], threshold: u8) -> Result<(), usize> {

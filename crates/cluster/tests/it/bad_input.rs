@@ -225,3 +225,31 @@ fn a_keystore_without_its_password_or_cut_off_names_its_file() {
     ));
     assert!(created.nodes[0].keystore_files(1, Cost::Insecure).is_none());
 }
+
+#[test]
+fn no_change_of_bytes_in_a_file_makes_reading_or_verifying_panic() {
+    let lock = made(Version::V1_11, 3, 1).lock;
+    let mut random = bytes_of(9);
+    let mut pick = |below: usize| {
+        let mut bytes = [0; 8];
+        random(&mut bytes);
+        usize::try_from(u64::from_be_bytes(bytes) % u64::try_from(below).unwrap()).unwrap()
+    };
+    let json = lock.to_json(0).unwrap();
+    // Characters that JSON and hex give a meaning to.
+    let alphabet = b"0123456789abcdefx\"{}[],:-. ntu\\\xff";
+    for _ in 0..3000 {
+        let mut changed = json.clone();
+        for _ in 0..=pick(3) {
+            let at = pick(changed.len());
+            changed[at] = alphabet[pick(alphabet.len())];
+        }
+        if let Ok(lock) = Lock::from_json(&changed) {
+            // Only what gets past the hashes could reach the rest, so that is called by itself.
+            drop(lock.verify_hashes());
+            drop(lock.definition.verify_signatures(&Networks::known()));
+            drop(lock.cluster());
+            drop(lock.to_json(1));
+        }
+    }
+}
