@@ -1,4 +1,11 @@
-use std::io::Read as _;
+use std::{
+    io::Read as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use base64::Engine as _;
 use serde::Deserialize;
@@ -10,7 +17,10 @@ use trireme_core::{
     ports::{BeaconError, BeaconNode, ProduceBlock},
     time::{SlotTiming, UnixTime},
 };
-use trireme_eth2::{BlsSignature, Epoch, Root, SingleAttestation, Slot, ValidatorIndex, VersionedSignedProposal};
+use trireme_eth2::{
+    BlsSignature, Epoch, Root, SingleAttestation, Slot, ValidatorIndex, ValidatorInfo, VersionedSignedProposal,
+};
+use trireme_testutil::judge;
 
 use super::replay::{Replay, client};
 
@@ -19,6 +29,8 @@ use super::replay::{Replay, client};
 struct Exchange {
     #[serde(default)]
     seq: u64,
+    #[serde(default)]
+    t: f64,
     method: String,
     path: String,
     #[serde(default)]
@@ -223,7 +235,7 @@ async fn replay_events(e: &Exchange) {
     let mut heads = client.heads();
     let timing = SlotTiming {
         genesis: UnixTime::from_secs(1),
-        slot_duration: std::time::Duration::from_secs(6),
+        slot_duration: Duration::from_secs(6),
         slots_per_epoch: 8,
     };
     // The last event of a cut stream may be cut itself.
@@ -246,6 +258,96 @@ async fn replay_events(e: &Exchange) {
     }
 }
 
+/// A judge with the chain of the session: its timing, and as many validators as it asks about.
+async fn judge_of(exchanges: &[Exchange]) -> (judge::Server, Arc<AtomicU64>) {
+    let answer = |template: &str| -> Value {
+        let found = exchanges
+            .iter()
+            .find(|e| e.template == template && e.status == 200)
+            .unwrap();
+        serde_json::from_slice::<Value>(&found.answer()).unwrap()["data"].clone()
+    };
+    let number = |value: &Value| value.as_str().unwrap().parse::<u64>().unwrap();
+    let (genesis, spec) = (answer("/eth/v1/beacon/genesis"), answer("/eth/v1/config/spec"));
+    let known: Vec<ValidatorInfo> = serde_json::from_value(answer("/eth/v1/beacon/states/{x}/validators")).unwrap();
+    let mut keys: Vec<_> = known.into_iter().map(|v| (v.index, v.validator.pubkey)).collect();
+    keys.sort();
+    let versions = std::array::from_fn(|n| [u8::try_from(n).unwrap(), 0, 0, 0x38]);
+    let start = Duration::from_secs(number(&genesis["genesis_time"]));
+    let keys = keys.into_iter().map(|(_, key)| key).collect();
+    let mut chain = judge::ChainConfig::new(start, trireme_eth2::Fork::Fulu, versions, keys);
+    chain.seconds_per_slot = number(&spec["SECONDS_PER_SLOT"]);
+    chain.slots_per_epoch = number(&spec["SLOTS_PER_EPOCH"]);
+    let now = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&now);
+    let clock = Arc::new(move || Duration::from_millis(clock.load(Ordering::Relaxed)));
+    (
+        judge::Server::start(judge::Judge::new(chain), clock).await.unwrap(),
+        now,
+    )
+}
+
+/// Sends every request of the session to the judge. It may refuse what it says, but must be able to read it.
+async fn requests_are_read_by_the_judge(exchanges: &[Exchange]) {
+    let (server, now) = judge_of(exchanges).await;
+    let client = reqwest_client();
+    let mut sent = 0;
+    for e in exchanges {
+        // What the judge does not build yet, and streams, which do not end.
+        let built = !e.template.contains("sync_committee")
+            && !e.template.contains("aggregate")
+            && !e.template.contains("contribution")
+            && e.event.is_none()
+            && e.template != "/eth/v1/events";
+        if !built || e.req_truncated {
+            continue;
+        }
+        let millis = Duration::from_secs_f64(e.t).as_millis();
+        now.store(u64::try_from(millis).unwrap(), Ordering::Relaxed);
+        let query = e
+            .query
+            .as_deref()
+            .filter(|q| !q.is_empty())
+            .map(|q| format!("?{q}"))
+            .unwrap_or_default();
+        let method = e.method.parse().unwrap();
+        let mut request = client.request(method, format!("{}{}{query}", server.url(), e.path));
+        for (name, value) in &e.req_headers {
+            let name = name.to_ascii_lowercase();
+            if name == "content-type" || name == "accept" || name == "eth-consensus-version" {
+                request = request.header(name, value.as_str().unwrap());
+            }
+        }
+        let body = decoded(e.req_body.as_ref(), e.req_body_enc.as_ref());
+        let status = request.body(body).send().await.unwrap().status().as_u16();
+        assert!(
+            !matches!(status, 405 | 413 | 415 | 500..),
+            "exchange {} ({} {}): {status}",
+            e.seq,
+            e.method,
+            e.path
+        );
+        let unread = server.with(|judge| judge.refusals().iter().find(|r| r.duty.is_none()).cloned());
+        assert!(
+            unread.is_none(),
+            "exchange {} ({} {}): {unread:?}",
+            e.seq,
+            e.method,
+            e.path
+        );
+        let asks = e.method == "POST" && (e.path.contains("/duties/") || e.path.ends_with("/validators"));
+        let fine = status == 200 || status == e.status;
+        assert!(!asks || fine, "exchange {} ({} {}): {status}", e.seq, e.method, e.path);
+        sent += 1;
+    }
+    assert!(sent > 0);
+}
+
+fn reqwest_client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 #[test]
 fn recorded_bn_session() {
     trireme_vectors::each("validatorapi", "recorded-bn-session", |e| {
@@ -255,6 +357,7 @@ fn recorded_bn_session() {
             .build()
             .unwrap();
         runtime.block_on(replay(&exchanges));
+        runtime.block_on(requests_are_read_by_the_judge(&exchanges));
         for stream in exchanges.iter().filter(|e| e.event.is_some() && e.resp_body.is_some()) {
             runtime.block_on(replay_events(stream));
         }
