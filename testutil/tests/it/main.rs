@@ -1,8 +1,12 @@
 //! Tests of the test tools themselves.
 
-#[cfg(all(test, feature = "mocks"))]
+#[cfg(test)]
+#[cfg(feature = "mocks")]
 mod judge;
 #[cfg(test)]
 mod kinds;
-#[cfg(all(test, feature = "sim"))]
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod sim;
+#[cfg(test)]
+mod workspace;
