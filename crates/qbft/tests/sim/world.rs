@@ -103,8 +103,8 @@ struct Weather {
     calm_at: Time,
     loss: f64,
     delay: Time,
-    /// Until then, processes in different groups do not hear each other.
-    split_until: Time,
+    /// In this time, processes in different groups do not hear each other.
+    split: std::ops::Range<Time>,
     group: u16,
 }
 
@@ -164,10 +164,13 @@ impl World {
                 0.0
             },
             delay: *[50, 400, 1_500, 4_000].get(rng.random_range(0..4_usize)).unwrap(),
-            split_until: if rng.random_bool(0.3) {
-                rng.random_range(0..=calm_at)
-            } else {
-                0
+            split: {
+                let (one, other) = (rng.random_range(0..=calm_at), rng.random_range(0..=calm_at));
+                if rng.random_bool(0.5) {
+                    one.min(other)..one.max(other)
+                } else {
+                    0..0
+                }
             },
             group: rng.random(),
         };
@@ -427,12 +430,15 @@ impl World {
         let weather = &self.weather;
         let side = |p: u8| weather.group >> (p & 15) & 1;
         let calm = self.now >= weather.calm_at;
-        let lost =
-            !calm && (self.rng.random_bool(weather.loss) || self.now < weather.split_until && side(from) != side(to));
-        if lost {
+        // Villains are well connected: they hear everything early and are heard by everyone.
+        let villainous = [from, to]
+            .iter()
+            .any(|p| self.actors[usize::from(*p)].villain.is_some());
+        let split = weather.split.contains(&self.now) && side(from) != side(to);
+        if !calm && !villainous && (self.rng.random_bool(weather.loss) || split) {
             return;
         }
-        let limit = if calm { CALM_DELAY } else { weather.delay };
+        let limit = if calm || villainous { CALM_DELAY } else { weather.delay };
         let at = self.now + hold + self.rng.random_range(1..=limit);
         self.push(at, to, Event::Deliver(msg));
     }

@@ -20,10 +20,26 @@ pub(crate) fn make() -> Box<dyn Villain> {
 impl Villain for Forger {
     fn react(&mut self, voice: &mut Voice<'_>, heard: &Heard<'_>) {
         match heard {
+            // Votes for some only, so that locks and decisions are partial.
+            Heard::Draft(draft) if matches!(draft.vote.kind, Kind::Prepare | Kind::Commit) => {
+                let vote = voice.hand.seal(draft.vote);
+                for to in voice.others() {
+                    if voice.rng.random_bool(0.5) {
+                        voice.send(to, &vote, &draft.justification);
+                    }
+                }
+            }
+            // Its honest proposal would come too late to harm.
+            Heard::Draft(draft) if draft.vote.kind == Kind::PrePrepare && draft.vote.round > Round::FIRST => {
+                propose_against_locks(voice, draft.vote.round);
+            }
             Heard::Draft(draft) => voice.behave(draft),
             Heard::Message(msg) => {
                 // The moment someone changes rounds, a forged proposal may come first.
-                if msg.signed.vote.kind == Kind::RoundChange && voice.rng.random_bool(0.5) {
+                if msg.signed.vote.kind == Kind::RoundChange
+                    && voice.params.leader(msg.signed.vote.round) == Some(voice.me)
+                    && voice.rng.random_bool(0.5)
+                {
                     forge_proposal(voice, msg.signed.vote.round);
                 }
             }
@@ -34,6 +50,52 @@ impl Villain for Forger {
                 forge_decision(voice, round);
             }
         }
+    }
+}
+
+/// True ROUND-CHANGEs and a true quorum of PREPAREs, but another value than the highest lock allows.
+fn propose_against_locks(voice: &mut Voice<'_>, round: Round) {
+    let mut shown = {
+        let me = voice.me;
+        voice.seen(|v| v.kind == Kind::RoundChange && v.round == round && v.source != me)
+    };
+    let mut locks: Vec<(Round, Word)> = voice
+        .library
+        .iter()
+        .filter(|s| s.vote.kind == Kind::Prepare && s.vote.round < round)
+        .filter_map(|s| Some((s.vote.round, s.vote.value?)))
+        .collect();
+    locks.sort_unstable();
+    locks.dedup();
+    let quorum = voice.params.nodes.quorum();
+    let prepares = |voice: &mut Voice<'_>, (locked, value): (Round, Word)| {
+        let me = voice.me;
+        let mut found =
+            voice.seen(|v| v.kind == Kind::Prepare && v.round == locked && v.value == Some(value) && v.source != me);
+        found.push(voice.cast(Kind::Prepare, locked, Some(value), None));
+        found
+    };
+    let mut proven: Vec<(Round, Word)> = Vec::new();
+    for lock in locks {
+        if prepares(voice, lock).len() >= quorum {
+            proven.push(lock);
+        }
+    }
+    // The lowest lock that can be proven in place of the highest, or the highest with another value.
+    let Some(lock) = proven.first().copied() else { return };
+    let own = voice.cast(Kind::RoundChange, round, None, Some(lock));
+    shown.push(own);
+    shown.extend(prepares(voice, lock));
+    let value = if proven.len() > 1 {
+        lock.1
+    } else {
+        Word(100 + voice.me.0)
+    };
+    let proposal = voice.cast(Kind::PrePrepare, round, Some(value), None);
+    voice.send_all(&proposal, &Arc::from(shown));
+    for kind in [Kind::Prepare, Kind::Commit] {
+        let support = voice.cast(kind, round, Some(value), None);
+        voice.send_all(&support, &Arc::default());
     }
 }
 
@@ -72,6 +134,10 @@ fn forge_proposal(voice: &mut Voice<'_>, round: Round) {
     }
     let proposal = voice.cast(Kind::PrePrepare, round, Some(value), None);
     voice.send_all(&proposal, &Arc::from(shown));
+    for kind in [Kind::Prepare, Kind::Commit] {
+        let support = voice.cast(kind, round, Some(value), None);
+        voice.send_all(&support, &Arc::default());
+    }
 }
 
 /// A ROUND-CHANGE that claims a lock nobody made.
