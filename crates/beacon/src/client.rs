@@ -119,6 +119,11 @@ struct Version {
 }
 
 #[derive(Deserialize)]
+struct Peers {
+    connected: String,
+}
+
+#[derive(Deserialize)]
 struct BlockRoot {
     root: Root,
 }
@@ -212,6 +217,25 @@ impl Client {
         } = self.read(self.get("/eth/v1/node/version", "node_version")).await?;
         self.metrics.version(self.address(), &version);
         Ok(version)
+    }
+
+    /// `GET /eth/v1/node/peer_count`: peers that the beacon node is connected with.
+    ///
+    /// # Errors
+    ///
+    /// If the answer cannot be had or read.
+    pub async fn peer_count(&self) -> Result<u64, BeaconError> {
+        const ENDPOINT: &str = "/eth/v1/node/peer_count";
+        let Data {
+            data: Peers { connected },
+        } = self.read(self.get(ENDPOINT, "node_peer_count")).await?;
+        let bad = |_| BeaconError::Malformed {
+            endpoint: ENDPOINT,
+            reason: "the number is none".to_owned(),
+        };
+        let connected = connected.parse().map_err(bad)?;
+        self.metrics.peers(connected);
+        Ok(connected)
     }
 
     async fn find_validators(&self, state: String, keys: Vec<PubKey>) -> Result<Vec<ValidatorInfo>, BeaconError> {

@@ -32,6 +32,7 @@ pub struct Metrics {
     head_slot: Family<AddressLabel, Gauge>,
     head_delay: Family<AddressLabel, Histogram, fn() -> Histogram>,
     version: Family<VersionLabel, Gauge>,
+    peers: Gauge,
 }
 
 impl Metrics {
@@ -62,7 +63,12 @@ impl Metrics {
             "Constant 1 with the beacon node's version",
             new.version.clone(),
         );
+        registry.register("app_beacon_node_peers", "Peers of the beacon node", new.peers.clone());
         new
+    }
+
+    pub(crate) fn peers(&self, connected: u64) {
+        self.peers.set(i64::try_from(connected).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn request(&self, endpoint: &'static str, took: Duration, good: bool) {
@@ -106,6 +112,7 @@ impl Default for Metrics {
             head_slot: Family::default(),
             head_delay: Family::new_with_constructor(|| Histogram::new(BUCKETS_E)),
             version: Family::default(),
+            peers: Gauge::default(),
         }
     }
 }

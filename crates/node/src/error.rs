@@ -125,12 +125,4 @@ pub enum NodeError {
         /// Why.
         reason: String,
     },
-    /// Parts did not stop in time.
-    #[error("these parts did not stop within {limit:?}: {tasks}")]
-    StopTimeout {
-        /// The limit.
-        limit: Duration,
-        /// Names of the tasks.
-        tasks: String,
-    },
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
+use trireme_beacon::Client;
 use trireme_core::{
     ports::{BeaconNode, Clock},
     time::SlotTiming,
@@ -85,10 +86,34 @@ impl Visits {
     }
 }
 
+/// How often the beacon node is asked for its number of peers.
+const COUNT_PEERS_EVERY: Duration = Duration::from_secs(60);
+
+/// The beacon node's number of peers, as far as it is known.
+#[derive(Clone, Default)]
+pub(crate) struct BeaconPeers(Arc<Mutex<Option<u64>>>);
+
+impl BeaconPeers {
+    /// Asks for ever. Drop-safe.
+    pub(crate) async fn count(self, client: Arc<Client>) {
+        loop {
+            // Beacon nodes that do not tell count as having some.
+            let known = client.peer_count().await.ok();
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
+            tokio::time::sleep(COUNT_PEERS_EVERY).await;
+        }
+    }
+
+    fn get(&self) -> Option<u64> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What the check looks at.
 pub(crate) struct Check {
     pub(crate) ready: Ready,
     pub(crate) beacon: Arc<dyn BeaconNode>,
+    pub(crate) beacon_peers: BeaconPeers,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timing: SlotTiming,
     pub(crate) threshold: usize,
@@ -116,7 +141,7 @@ impl Check {
                     is_syncing: s.is_syncing,
                     distance: s.sync_distance,
                 }),
-                beacon_node_peers: None,
+                beacon_node_peers: self.beacon_peers.get(),
                 peers_connected: quorum.check((self.connected)()),
                 validator_client: visits.check(self.requests.load(Ordering::Relaxed), epoch),
             }));

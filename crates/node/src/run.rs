@@ -35,7 +35,7 @@ use crate::{
     early,
     keylock::{KeyLock, TimestampLock},
     known, listen,
-    ready::{Check, Ready},
+    ready::{BeaconPeers, Check, Ready},
     stop::{Parts, Shutdown},
     workflow::{Lives, Ports, Settings, Workflow, timing},
 };
@@ -204,6 +204,8 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
             client.follow_heads(clock.as_ref(), timing).await
         });
     }
+    let beacon_peers = BeaconPeers::default();
+    life.task("beacon node's peers", beacon_peers.clone().count(Arc::clone(&client)));
     let caches = CacheMetrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
     let beacon: Arc<dyn BeaconNode> = Arc::new(DutiesOnce::new(client, chain.slots_per_epoch, caches.clone()));
 
@@ -260,6 +262,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let check = Check {
         ready,
         beacon,
+        beacon_peers,
         clock,
         timing,
         threshold: loaded.cluster.threshold,

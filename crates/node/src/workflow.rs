@@ -272,11 +272,11 @@ impl Workflow {
         wire(&components, &policy);
 
         // Tasks. Whoever remembers is there before whoever brings.
-        lives.duties.task("tracker", tracker.run());
-        lives.duties.task("inclusion", inclusion.run());
-        lives.duties.task("dutydb", Arc::clone(&dutydb).run());
-        lives.duties.task("aggsigdb", Arc::clone(&aggsigdb).run());
-        lives.duties.task("parsigdb", Arc::clone(&parsigdb).run());
+        lives.duties.standing("tracker", tracker.run());
+        lives.duties.standing("inclusion", inclusion.run());
+        lives.duties.standing("dutydb", Arc::clone(&dutydb).run());
+        lives.duties.standing("aggsigdb", Arc::clone(&aggsigdb).run());
+        lives.duties.standing("parsigdb", Arc::clone(&parsigdb).run());
         let serving = vec![consensus.serve(), parsigex.serve()];
         parsigdb.resume().await?;
         let refreshed = Arc::clone(&validators);
