@@ -26,8 +26,8 @@ struct Cases<T> {
     cases: Vec<T>,
 }
 
-fn each<T: for<'a> Deserialize<'a>>(kind: &str, visit: impl Fn(T)) {
-    trireme_vectors::each("p2p", kind, |e| {
+fn each<T: for<'a> Deserialize<'a>>(area: &str, kind: &str, visit: impl Fn(T)) {
+    trireme_vectors::each(area, kind, |e| {
         for case in e.parse::<Cases<T>>().cases {
             visit(case);
         }
@@ -55,7 +55,7 @@ enum Framing {
 
 #[test]
 fn framing() {
-    each("framing", |case| match case {
+    each("p2p", "framing", |case| match case {
         Framing::Made {
             payload_len,
             prefix_hex,
@@ -147,7 +147,7 @@ fn token(text: &str) -> Vec<u8> {
 fn multistream() {
     use futures::{AsyncReadExt as _, AsyncWriteExt as _};
     use multistream_select::{Version, dialer_select_proto, listener_select_proto};
-    each("multistream", |case: Multistream| {
+    each("p2p", "multistream", |case: Multistream| {
         let (data, header) = (hex(&case.application_bytes_hex), token("/multistream/1.0.0"));
         let opening = hex(&case.lazy_dialer_first_write_hex);
         let (yes, no) = (
@@ -269,7 +269,7 @@ impl Address {
 
 #[test]
 fn addresses() {
-    each("addresses", |case: Address| {
+    each("p2p", "addresses", |case: Address| {
         let got = case.apply();
         if let Some(error) = &case.error {
             assert!(got.is_err(), "{error}");
@@ -293,7 +293,7 @@ struct Direction {
 
 #[test]
 fn relay_dial_direction() {
-    each("relay-dial-direction", |case: Direction| {
+    each("p2p", "relay-dial-direction", |case: Direction| {
         let got = addr::dials_through_relay(&case.own.parse().unwrap(), &case.remote.parse().unwrap());
         assert_eq!(got, case.self_dials_via_relay, "{} {}", case.own, case.remote);
         // Pitfall 34: the library's order, the order of our IDs and that of the texts are the same.
@@ -318,7 +318,7 @@ struct Waits {
 
 #[test]
 fn backoff() {
-    each("backoff", |case: Waits| {
+    each("p2p", "backoff", |case: Waits| {
         let profile = Profile {
             base: std::time::Duration::from_secs_f64(case.base_ms / 1000.0),
             max: std::time::Duration::from_secs_f64(case.max_ms / 1000.0),
@@ -349,7 +349,7 @@ struct Hysteresis {
 
 #[test]
 fn sender_hysteresis() {
-    each("sender-hysteresis", |case: Hysteresis| {
+    each("p2p", "sender-hysteresis", |case: Hysteresis| {
         let mut state = SendState::default();
         let got: Vec<bool> = case
             .results
@@ -394,7 +394,7 @@ fn versions(texts: &[String]) -> Vec<Version> {
 
 #[test]
 fn version() {
-    each("version", |case: Versions| match case {
+    each("p2p", "version", |case: Versions| match case {
         Versions::Parse { text, ok, rendered } => {
             let got = text.parse::<Version>();
             assert_eq!(got.is_ok(), ok, "{text}");
@@ -441,7 +441,7 @@ struct Named {
 
 #[test]
 fn named_addr() {
-    each("named-addr", |case: Named| {
+    each("p2p", "named-addr", |case: Named| {
         assert_eq!(addr::named(&addr::parse(&case.addr).unwrap()), case.result);
     });
 }
