@@ -56,7 +56,7 @@ impl std::fmt::Display for StopReason {
 
 #[derive(Debug, Default)]
 struct Shared {
-    running: Mutex<BTreeMap<&'static str, usize>>,
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     reason: Mutex<Option<StopReason>>,
 }
 
@@ -68,7 +68,12 @@ pub struct Life {
     node: CancellationToken,
     /// Ends the tasks of this part.
     token: CancellationToken,
+    /// All tasks of this part.
     tasks: TaskTracker,
+    /// Those that end by themselves.
+    ending: TaskTracker,
+    /// Their names.
+    unfinished: Arc<Mutex<BTreeMap<&'static str, usize>>>,
 }
 
 impl Default for Life {
@@ -87,6 +92,8 @@ impl Life {
             node: CancellationToken::new(),
             token,
             tasks: TaskTracker::new(),
+            ending: TaskTracker::new(),
+            unfinished: Arc::default(),
         }
     }
 
@@ -98,6 +105,8 @@ impl Life {
             node: self.node.clone(),
             token: self.token.child_token(),
             tasks: TaskTracker::new(),
+            ending: TaskTracker::new(),
+            unfinished: Arc::default(),
         }
     }
 
@@ -109,6 +118,19 @@ impl Life {
 
     /// Runs `future` until it ends or this part of life stops; then it is dropped. Its panic stops the node.
     pub fn task(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
+        let counted = Counted::new(&self.unfinished, name);
+        self.start(
+            name,
+            self.ending.track_future(async move {
+                let _counted = counted;
+                future.await;
+                None
+            }),
+        );
+    }
+
+    /// As [`Life::task`], for work that never ends by itself: [`Life::finish`] does not wait for it.
+    pub fn standing(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         self.start(name, async move {
             future.await;
             None
@@ -132,13 +154,10 @@ impl Life {
 
     fn start(&self, name: &'static str, future: impl Future<Output = Option<StopReason>> + Send + 'static) {
         let life = self.clone();
-        *lock(&self.shared.running).entry(name).or_default() += 1;
+        let counted = Counted::new(&self.shared.running, name);
         #[expect(clippy::disallowed_methods, reason = "this is the home of spawn")]
         tokio::spawn(self.tasks.track_future(async move {
-            let _counted = Counted {
-                shared: Arc::clone(&life.shared),
-                name,
-            };
+            let _counted = counted;
             let run = AssertUnwindSafe(future).catch_unwind();
             let reason = tokio::select! { biased;
                 () = life.token.cancelled() => None,
@@ -171,17 +190,17 @@ impl Life {
             .unwrap_or_else(|| StopReason::Asked("no reason was given".to_owned()))
     }
 
-    /// Gives this part's tasks `grace` to end by themselves, then drops them, and returns when all have ended.
-    /// Returns the names of those that had to be dropped.
+    /// Gives this part's tasks `grace` to end by themselves, then drops them and the standing ones, and returns when all
+    /// have ended. Returns the names of the tasks, standing ones aside, that had to be dropped.
     pub async fn finish(&self, grace: Duration) -> Vec<&'static str> {
-        self.tasks.close();
-        let left = if tokio::time::timeout(grace, self.tasks.wait()).await.is_ok() {
+        self.ending.close();
+        let ended = tokio::time::timeout(grace, self.ending.wait()).await.is_ok();
+        let left = if ended {
             Vec::new()
         } else {
-            self.running().into_keys().collect()
+            lock(&self.unfinished).keys().copied().collect()
         };
-        self.token.cancel();
-        self.tasks.wait().await;
+        self.stop().await;
         left
     }
 
@@ -199,18 +218,29 @@ impl Life {
     }
 }
 
+/// Keeps a name in a list of running tasks.
 struct Counted {
-    shared: Arc<Shared>,
+    list: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     name: &'static str,
+}
+
+impl Counted {
+    fn new(list: &Arc<Mutex<BTreeMap<&'static str, usize>>>, name: &'static str) -> Self {
+        *lock(list).entry(name).or_default() += 1;
+        Self {
+            list: Arc::clone(list),
+            name,
+        }
+    }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut running = lock(&self.shared.running);
-        if let Some(n) = running.get_mut(self.name) {
+        let mut list = lock(&self.list);
+        if let Some(n) = list.get_mut(self.name) {
             *n = n.saturating_sub(1);
             if *n == 0 {
-                running.remove(self.name);
+                list.remove(self.name);
             }
         }
     }
@@ -252,6 +282,19 @@ mod tests {
         let life = Life::new();
         life.task("long", tokio::time::sleep(Duration::from_secs(100)));
         assert_eq!(life.finish(Duration::from_secs(5)).await, ["long"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn finishing_waits_neither_for_standing_tasks_nor_for_other_parts() {
+        let life = Life::new();
+        let part = life.child();
+        life.task("elsewhere", std::future::pending());
+        part.standing("housekeeping", std::future::pending());
+        part.task("short", tokio::time::sleep(Duration::from_secs(1)));
+        let began = tokio::time::Instant::now();
+        assert!(part.finish(Duration::from_secs(10)).await.is_empty());
+        assert_eq!(began.elapsed().as_secs(), 1);
+        assert_eq!(life.running(), BTreeMap::from([("elsewhere", 1)]));
     }
 
     #[tokio::test(start_paused = true)]

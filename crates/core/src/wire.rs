@@ -72,9 +72,9 @@ pub struct Serving(#[expect(dead_code, reason = "held for what dropping it does"
 /// partials of open duties again. The scheduler's `run` and the validator API's listener are started by the caller, after
 /// this.
 pub async fn start(c: &Components, life: &Life) -> Result<Serving, StepError> {
-    life.task("dutydb", Arc::clone(&c.dutydb).run());
-    life.task("parsigdb", Arc::clone(&c.parsigdb).run());
-    life.task("aggsigdb", Arc::clone(&c.aggsigdb).run());
+    life.standing("dutydb", Arc::clone(&c.dutydb).run());
+    life.standing("parsigdb", Arc::clone(&c.parsigdb).run());
+    life.standing("aggsigdb", Arc::clone(&c.aggsigdb).run());
     let serving = Serving([c.consensus.serve(), c.parsigex.serve()]);
     Arc::clone(&c.parsigdb).resume().await?;
     Ok(serving)
