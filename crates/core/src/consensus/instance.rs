@@ -47,7 +47,8 @@ struct Runner {
     /// A round after the first ended with fewer than a quorum of ROUND-CHANGEs.
     few_round_changes: bool,
     decided: bool,
-    sniffed: Sniffed,
+    /// Until the decision: what comes later is of no interest, and a decided instance should be small.
+    sniffed: Option<Sniffed>,
 }
 
 pub(super) async fn run(consensus: Arc<Consensus>, entry: Arc<Entry>, cx: DutyCx, params: Params, me: Process) {
@@ -65,7 +66,7 @@ pub(super) async fn run(consensus: Arc<Consensus>, entry: Arc<Entry>, cx: DutyCx
         proposed_at: None,
         few_round_changes: false,
         decided: false,
-        sniffed: Sniffed::new(parts.clock.now()),
+        sniffed: Some(Sniffed::new(parts.clock.now())),
         consensus: Arc::clone(&consensus),
         entry: Arc::clone(&entry),
         cx,
@@ -166,8 +167,8 @@ impl Runner {
         for (hash, value) in checked.values {
             self.values.entry(hash).or_insert(value);
         }
-        if let Some(frame) = wire::frame(&checked.msg, &self.values) {
-            self.sniffed.push(parts.clock.now(), frame);
+        if let (Some(sniffed), Some(frame)) = (&mut self.sniffed, wire::frame(&checked.msg, &self.values)) {
+            sniffed.push(parts.clock.now(), frame);
         }
         self.inputs.push_back(Input::Message(checked.msg));
         Ok(())
@@ -192,6 +193,9 @@ impl Runner {
             }
             Effect::Decide { value, round, .. } => {
                 self.decided = true;
+                // All that may be asked for from now on.
+                self.values.retain(|hash, _| *hash == value);
+                self.keep_sniffed();
                 let outcome = self.decide(value, round).await;
                 let ended = outcome.clone();
                 self.entry.result.send_replace(Some(outcome));
@@ -213,7 +217,9 @@ impl Runner {
         .await?;
         let msg = draft.sealed(seal);
         let frame = wire::frame(&msg, &self.values).ok_or(ConsensusError::UnknownValue(duty))?;
-        self.sniffed.push(parts.clock.now(), frame.clone());
+        if let Some(sniffed) = &mut self.sniffed {
+            sniffed.push(parts.clock.now(), frame.clone());
+        }
         for peer in parts.net.peers().iter().filter(|p| p.idx != parts.net.me()) {
             self.send(peer.idx, peer.name.clone(), frame.clone());
         }
@@ -289,7 +295,14 @@ impl Runner {
         }
     }
 
-    fn finish(self, end: Result<(), ConsensusError>) {
+    fn keep_sniffed(&mut self) {
+        if let Some(sniffed) = self.sniffed.take() {
+            self.consensus.sniffer.keep(sniffed);
+        }
+    }
+
+    fn finish(mut self, end: Result<(), ConsensusError>) {
+        self.keep_sniffed();
         let (consensus, duty) = (self.consensus, self.entry.duty);
         let metrics = &consensus.parts.metrics;
         let outcome = match end {
@@ -318,7 +331,6 @@ impl Runner {
             }
             open
         });
-        consensus.sniffer.keep(self.sniffed);
         self.entry.state().ended = true;
         if consensus.is_over(duty) {
             consensus.entries().remove(&duty);

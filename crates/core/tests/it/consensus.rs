@@ -220,10 +220,8 @@ async fn four_nodes_agree_on_the_leaders_data_within_its_first_round() {
     for set in decisions.values() {
         assert_eq!(**set, view(leads(DUTY, 1)));
     }
-    assert!(
-        bench.nodes[&0].consensus.sniffed("unknown").len() < 64,
-        "nothing is kept before the instance ends"
-    );
+    let kept = bench.nodes[&0].consensus.sniffed("unknown").len();
+    assert!(kept > 1_000, "its messages are kept for the operator, {kept} bytes");
 }
 
 #[tokio::test(start_paused = true)]
