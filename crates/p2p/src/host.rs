@@ -648,7 +648,7 @@ impl Driver {
             .set(0);
         match error {
             Some(e) => {
-                tracing::warn!(relay = %name, reason = %listen::innermost(&e), "relay reservation refused; trying again")
+                tracing::warn!(relay = %name, reason = %listen::innermost(&e), "relay reservation refused, so peers cannot reach this node through it; trying again (a relay on a private network has to announce an external host name)")
             }
             None => tracing::debug!(relay = %name, "relay reservation ended"),
         }
