@@ -5,6 +5,8 @@
 //!
 //! Not here: sockets, HTTP, files. Those sit behind the traits of [`ports`].
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 pub mod aggsigdb;
 pub mod answers;
 pub mod backoff;

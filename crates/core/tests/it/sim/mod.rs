@@ -13,11 +13,26 @@ use std::{
     time::Duration,
 };
 
-use trireme_core::{PubKey, ShareIdx, SlotTiming, UnixTime, life::Life, ports::Clock};
-use trireme_eth2::{Root, Slot};
+use trireme_core::{
+    Duty, DutyType, PeerIdx, PubKey, ShareIdx, SlotTiming, UnixTime,
+    data::{ParSignedData, encode_parsigex},
+    life::Life,
+    parsigex::PARSIGEX,
+    ports::{Clock, PeerNet as _},
+};
+use trireme_eth2::{BlsSignature, Root, Slot};
 
 use self::node::Node;
-use crate::fakes::{SLOT, SimClock, beacon::FakeBeacon, net::Hub, store::CrashStore};
+use crate::{
+    fakes::{
+        self, SLOT, SimClock,
+        beacon::{FakeBeacon, attestation_data},
+        key,
+        net::Hub,
+        store::CrashStore,
+    },
+    workflow::{partial, set, vote},
+};
 
 /// Slots in an epoch; one validator per slot.
 const SPE: u64 = 4;
@@ -283,6 +298,42 @@ fn a_cluster_that_loses_power_after_a_decision_finishes_the_duty_with_the_same_v
         });
     }
     assert!(after_decision > 0, "no crash came after a decision");
+}
+
+#[test]
+fn a_peer_that_lies_about_signatures_stops_nobody() {
+    run(async {
+        let mut sim = Sim::start().await;
+        sim.crash(3, 0).await;
+        sim.hub.up(3);
+        let (net, clock, chain) = (sim.hub.node(3), Arc::clone(&sim.clock), fakes::chain(SPE));
+        sim.wires.task("liar", async move {
+            for ms in (0..96_000).step_by(90) {
+                clock.sleep_until(GENESIS.after(Duration::from_millis(ms))).await;
+                let slot = timing().slot_at(clock.now()).unwrap();
+                let n = u8::try_from(slot.0 % SPE + 1).unwrap();
+                let duty = Duty::new(slot, DutyType::Attester);
+                for to in 0..3 {
+                    // Its own share, well signed, over another head for each peer; and somebody else's, not signed.
+                    let own = partial(&chain, key(n), 4, vote(n, attestation_data(slot, SPE, 100 + to)));
+                    let data = vote(n, attestation_data(slot, SPE, to + 1)).with_signature(BlsSignature([9; 96]));
+                    let forged = ParSignedData {
+                        data,
+                        share: ShareIdx(to + 1),
+                    };
+                    for lie in [own, forged] {
+                        let message = encode_parsigex(duty, &set([(key(n), lie)]));
+                        net.send(PeerIdx(to), PARSIGEX, message.into()).await.unwrap();
+                    }
+                }
+            }
+        });
+        sim.until(timing().start(Slot(8))).await;
+        for i in 0..3 {
+            assert_eq!(sim.attested(i), [0, 1, 2, 3, 4, 5, 6, 7], "node {i}");
+        }
+        sim.end().await;
+    });
 }
 
 #[test]
