@@ -93,12 +93,14 @@ impl ValidatorApi {
                     return Err(Refused::ForeignCommittee { slot, committee });
                 }
             }
-            Ok(None) | Err(NotResolved::Trimmed(_)) => {
+            Ok(None) => {
                 awaited.set(format!("the beacon node's attestation data of slot {}", slot.0));
                 return Ok(self.beacon.attestation_data(slot, committee.0).await?);
             }
-            // Peers may know the epoch already, and a decision arrives without our knowing the duty.
-            Err(NotResolved::NotYet(_)) => {}
+            // Peers may know the epoch already, and a decision arrives without our knowing the duty. After a restart the
+            // epochs before count as trimmed, but what was decided in them is still there and may have been signed: the
+            // beacon node's view of today must not take its place.
+            Err(NotResolved::NotYet(_) | NotResolved::Trimmed(_)) => {}
         }
         awaited.set(format!(
             "the cluster's agreement on attestation data of slot {}, committee {}",

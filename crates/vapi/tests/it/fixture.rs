@@ -54,6 +54,8 @@ pub(crate) struct Known {
     pub(crate) definitions: BTreeMap<Duty, DutyDefinitionSet>,
     /// Slots of epochs that the scheduler has not resolved.
     pub(crate) unresolved: Vec<Slot>,
+    /// Slots of epochs that the scheduler has forgotten, or that were over when it started.
+    pub(crate) trimmed: Vec<Slot>,
     pub(crate) attestation_data: BTreeMap<(Slot, CommitteeIndex), AttestationData>,
     pub(crate) pubkeys: BTreeMap<(Slot, CommitteeIndex, ValidatorIndex), PubKey>,
     pub(crate) proposals: BTreeMap<Slot, Arc<VersionedProposal>>,
@@ -219,6 +221,8 @@ impl DutyDefinitions for Neighbours {
         let known = self.known.lock().unwrap();
         let answer = if known.unresolved.contains(&duty.slot) {
             Err(NotResolved::NotYet(Epoch(0)))
+        } else if known.trimmed.contains(&duty.slot) {
+            Err(NotResolved::Trimmed(Epoch(0)))
         } else {
             Ok(known.definitions.get(&duty).cloned())
         };

@@ -36,6 +36,23 @@ async fn a_slot_without_a_duty_of_the_cluster_is_answered_by_the_beacon_node_at_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slot_before_the_restart_is_answered_with_what_was_decided_or_not_at_all() {
+    let k = keyed();
+    k.decided();
+    k.bench.know(|known| {
+        known.trimmed = vec![Slot(70), Slot(71)];
+        known.no_answer = Some(NoAnswer::Expired);
+        let mut other = data();
+        other.beacon_block_root = Root([9; 32]);
+        known.beacon_data = Some(other);
+    });
+    let path = |slot| format!("/eth/v1/validator/attestation_data?slot={slot}&committee_index=3");
+    assert_eq!(k.bench.get(&path(70)).await.json(), json!({ "data": data() }));
+    assert!(k.bench.get(&path(71)).await.error(408).contains("slot 71"));
+    assert_eq!(k.bench.asked(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_in_vain_ends_after_ten_seconds_and_says_what_for() {
     let k = keyed();
     k.bench.know(|known| known.attesters = vec![k.duty(0, 3)]);
