@@ -15,12 +15,14 @@
 mod blocks;
 mod chain;
 mod http;
+mod proposals;
 mod report;
 mod signing;
 mod slashable;
 mod spec;
 mod state;
 mod view;
+mod votes;
 
 pub use blocks::Ingredients;
 pub use chain::{ChainConfig, Committees, FAR_FUTURE, ForkAt, HOODI, Seat};
