@@ -16,7 +16,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use trireme_eth2::{Epoch, Slot, ValidatorIndex};
+use trireme_eth2::{Epoch, ValidatorIndex};
 
 pub use self::{
     duties::{DutyTable, NotResolved},
@@ -170,9 +170,7 @@ impl Scheduler {
 
     /// All work of one slot.
     async fn slot(self: Arc<Self>, tick: SlotTick) {
-        let SchedulerParts {
-            metrics, life, timing, ..
-        } = &self.parts;
+        let SchedulerParts { metrics, life, .. } = &self.parts;
         metrics.current_slot.set(i64::try_from(tick.slot.0).unwrap_or(i64::MAX));
         metrics
             .current_epoch
@@ -180,7 +178,7 @@ impl Scheduler {
         for (name, call) in self.on_slot.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             life.task(name, call(tick));
         }
-        self.resolve(tick.epoch, tick.slot).await;
+        self.resolve(tick.epoch).await;
         for kind in DutyType::ALL {
             let duty = Duty::new(tick.slot, kind);
             if let Some(set) = self.table.take_for_announcement(duty) {
@@ -189,8 +187,7 @@ impl Scheduler {
             }
         }
         if tick.last_in_epoch {
-            let next = Epoch(tick.epoch.0.saturating_add(1));
-            self.resolve(next, timing.first_slot(next)).await;
+            self.resolve(Epoch(tick.epoch.0.saturating_add(1))).await;
         }
     }
 
@@ -212,22 +209,23 @@ impl Scheduler {
         }
     }
 
-    /// Resolves `epoch` unless that is done; duties of slots before `from` are left out. A part that fails is logged and
-    /// tried again with the next slot; what succeeded counts already now.
-    async fn resolve(&self, epoch: Epoch, from: Slot) {
+    /// Resolves `epoch` unless that is done. A part that fails is logged and tried again with the next slot; what
+    /// succeeded counts already now. Slots that are over are resolved, too: they are not announced any more, but after a
+    /// restart there may be questions about them.
+    async fn resolve(&self, epoch: Epoch) {
         let _one_at_a_time = self.resolving.lock().await;
         if self.table.is_resolved(epoch) {
             return;
         }
         self.table.begin(epoch);
-        let done = self.try_resolve(epoch, from).await;
+        let done = self.try_resolve(epoch).await;
         self.table.end(epoch, done.is_ok());
         if let Err(error) = done {
             tracing::warn!(epoch = epoch.0, %error, "duties of the epoch are not all known; next try with the next slot");
         }
     }
 
-    async fn try_resolve(&self, epoch: Epoch, from: Slot) -> Result<(), BeaconError> {
+    async fn try_resolve(&self, epoch: Epoch) -> Result<(), BeaconError> {
         let SchedulerParts {
             beacon,
             validators,
@@ -250,9 +248,6 @@ impl Scheduler {
             let mut missing = ours.clone();
             for duty in answer.duties {
                 missing.remove(&duty.validator_index);
-                if duty.slot < from {
-                    continue;
-                }
                 let Some(key) = own_key(&ours, duty.validator_index, duty.pubkey.0) else {
                     continue;
                 };
@@ -270,7 +265,7 @@ impl Scheduler {
             for duty in answer
                 .duties
                 .into_iter()
-                .filter(|d| d.slot >= from && ours.contains_key(&d.validator_index))
+                .filter(|d| ours.contains_key(&d.validator_index))
             {
                 let Some(key) = own_key(&ours, duty.validator_index, duty.pubkey.0) else {
                     continue;

@@ -103,6 +103,18 @@ async fn definitions_are_known_for_resolved_epochs_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slots_before_the_start_are_known_and_not_announced() {
+    // The middle of epoch 0.
+    let b = bench(UnixTime::from_secs(25));
+    b.clock.sleep_until(UnixTime::from_secs(40)).await;
+    let attesters = Duty::new(Slot(0), DutyType::Attester);
+    assert_eq!(b.scheduler.definitions(attesters).await.unwrap().unwrap().0.len(), 1);
+    let heard = b.heard.take();
+    assert!(!heard.is_empty() && heard.iter().all(|(duty, _)| duty.slot >= Slot(2)));
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn fee_recipients_are_sent_at_the_start_and_once_per_epoch() {
     let b = bench(UnixTime::from_secs(13));
     b.clock.sleep_until(UnixTime::from_secs(50)).await;
