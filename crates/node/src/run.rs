@@ -4,12 +4,13 @@
 //! told its chain the node is there for its peers and says at the validator API who it is; duties begin afterwards.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use trireme_beacon::{Client, DutiesOnce, Timeouts};
 use trireme_core::{
@@ -21,7 +22,7 @@ use trireme_core::{
     journal::Journal,
     life::{Life, StopReason},
     metrics::CacheMetrics,
-    ports::{BeaconNode, Clock, Entropy, PeerNet},
+    ports::{BeaconNode, Clock, Entropy, PeerNet, StoreError},
     scheme::Bls,
 };
 use trireme_eth2::ChainSpec;
@@ -58,6 +59,10 @@ pub async fn run(config: NodeConfig, shutdown: Shutdown) -> Result<(), NodeError
     let mut held = Held::default();
     let result = run_in(&config, &shutdown, &life, &mut held).await;
     life.stop().await;
+    if let Some(opening) = held.opening.take() {
+        // Stopped in the middle of the start: the store's folder is free only when it is closed again.
+        drop(opening.await);
+    }
     if let Some(journal) = held.journal.take() {
         blocking(move || journal.close()).await;
     }
@@ -68,8 +73,21 @@ pub async fn run(config: NodeConfig, shutdown: Shutdown) -> Result<(), NodeError
 /// What is given back only when every task has ended.
 #[derive(Default)]
 struct Held {
+    opening: Option<JoinHandle<Result<SledStore, StoreError>>>,
     journal: Option<Arc<Journal>>,
     key_lock: Option<KeyLock>,
+}
+
+impl Held {
+    /// Opens the store on a thread of its own. Drop-safe: what is being opened is kept until the node ends.
+    async fn open_store(&mut self, path: PathBuf, owner: Owner) -> Result<SledStore, StoreError> {
+        let opening = self
+            .opening
+            .insert(tokio::task::spawn_blocking(move || SledStore::open(&path, &owner)));
+        let opened = opening.await;
+        self.opening = None;
+        opened.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
+    }
 }
 
 async fn run_in(config: &NodeConfig, shutdown: &Shutdown, life: &Life, held: &mut Held) -> Result<(), NodeError> {
@@ -173,7 +191,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
         share: loaded.cluster.share(),
     };
     let path = config.data_dir.join(STORE);
-    let store = blocking(move || SledStore::open(&path, &owner)).await?;
+    let store = held.open_store(path, owner).await?;
     let journal = Arc::new(Journal::start(Arc::new(store)).map_err(no_threads)?);
     held.journal = Some(Arc::clone(&journal));
 

@@ -13,14 +13,13 @@ async fn refused(config: NodeConfig) -> NodeError {
 /// Runs a node, does something with it, and stops it.
 async fn with_node<T>(config: NodeConfig, what: impl Future<Output = T>) -> T {
     let shutdown = Shutdown::manual();
-    let stop = shutdown.clone();
-    let using = async move {
-        let result = what.await;
-        stop.ask();
-        result
+    let mut running = Box::pin(run(config, shutdown.clone()));
+    let result = tokio::select! { biased;
+        ended = &mut running => panic!("the node ended by itself: {ended:?}"),
+        result = what => result,
     };
-    let (ended, result) = tokio::join!(run(config, shutdown), using);
-    ended.unwrap();
+    shutdown.ask();
+    running.await.unwrap();
     result
 }
 
