@@ -23,6 +23,10 @@ vectors:
 sim-qbft count="100000":
     SIM_SCHEDULES={{count}} cargo test --release -p trireme-qbft --test sim -- --nocapture million
 
+# Kills nodes of a real cluster KILLS times and checks that none contradicts itself (minutes; SEED=… repeats a plan).
+kill-test kills="50":
+    KILLS={{kills}} cargo test -p trireme-cli --test kill -- --ignored --nocapture
+
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
