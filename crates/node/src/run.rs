@@ -58,6 +58,9 @@ pub async fn run(config: NodeConfig, shutdown: Shutdown) -> Result<(), NodeError
     shutdown.watch(&life);
     let mut held = Held::default();
     let result = run_in(&config, &shutdown, &life, &mut held).await;
+    for part in &held.parts {
+        part.stop().await;
+    }
     life.stop().await;
     if let Some(opening) = held.opening.take() {
         // Stopped in the middle of the start: the store's folder is free only when it is closed again.
@@ -73,12 +76,21 @@ pub async fn run(config: NodeConfig, shutdown: Shutdown) -> Result<(), NodeError
 /// What is given back only when every task has ended.
 #[derive(Default)]
 struct Held {
+    /// Parts of the life that were begun.
+    parts: Vec<Life>,
     opening: Option<JoinHandle<Result<SledStore, StoreError>>>,
     journal: Option<Arc<Journal>>,
     key_lock: Option<KeyLock>,
 }
 
 impl Held {
+    /// A part of `life` whose tasks have ended before anything is given back.
+    fn part(&mut self, life: &Life) -> Life {
+        let part = life.child();
+        self.parts.push(part.clone());
+        part
+    }
+
     /// Opens the store on a thread of its own. Drop-safe: what is being opened is kept until the node ends.
     async fn open_store(&mut self, path: PathBuf, owner: Owner) -> Result<SledStore, StoreError> {
         let opening = self
@@ -229,8 +241,8 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
 
     // The workflow.
     let lives = Lives {
-        scheduling: life.child(),
-        duties: life.child(),
+        scheduling: held.part(life),
+        duties: held.part(life),
         duties_stop: CancellationToken::new(),
     };
     let cluster = Arc::new(loaded.cluster.clone());
@@ -264,7 +276,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
         tracing::debug!("A connection from before the start is still open");
     }
     let requests = Arc::new(AtomicU64::new(0));
-    let vapi = life.child();
+    let vapi = held.part(life);
     let vapi_stop = CancellationToken::new();
     serve_validator_api(
         config,
