@@ -12,6 +12,7 @@ use crate::{
     data::{UnsignedData, UnsignedDataSet},
     duty::{Duty, DutyType},
     ids::PubKey,
+    time::SlotTiming,
 };
 
 /// Why a decided set is refused.
@@ -43,6 +44,14 @@ pub enum Refused {
         /// How many there are.
         n: usize,
     },
+    /// Data of another slot or epoch than the duty's: whoever proposed them lies, and they could be slashable.
+    #[error("duty {duty} was decided with {what}, which does not belong to it")]
+    OtherTime {
+        /// The duty.
+        duty: Duty,
+        /// What does not fit.
+        what: String,
+    },
     /// Data of another kind than the duty's.
     #[error("duty {duty} cannot be stored with {what}")]
     Kind {
@@ -51,6 +60,37 @@ pub enum Refused {
         /// What came.
         what: &'static str,
     },
+}
+
+/// Whether all data of a set are of the duty's slot and vote for the target of its epoch. The leader chooses the value,
+/// so a set that everybody has agreed on may still be about another slot, for which the validator signs something else.
+pub(super) fn of_its_time(duty: Duty, set: &UnsignedDataSet, timing: &SlotTiming) -> Result<(), Refused> {
+    let refused = |what| Err(Refused::OtherTime { duty, what });
+    for value in set.0.values() {
+        match value {
+            UnsignedData::Attestation(att) => {
+                let (data, epoch) = (&att.data, timing.epoch(duty.slot));
+                if data.slot != duty.slot {
+                    return refused(format!("attestation data of slot {}", data.slot));
+                }
+                if data.target.epoch != epoch || data.source.epoch > epoch {
+                    let (source, target) = (data.source.epoch.0, data.target.epoch.0);
+                    return refused(format!("a vote from source epoch {source} to target epoch {target}"));
+                }
+            }
+            UnsignedData::Proposal(block) => {
+                if block.slot() != duty.slot {
+                    return refused(format!("a block of slot {}", block.slot()));
+                }
+            }
+            // The guard admits no such data.
+            UnsignedData::Aggregate(_)
+            | UnsignedData::UnversionedAggregate(_)
+            | UnsignedData::Contribution(_)
+            | UnsignedData::Contributions(_) => {}
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, Clone)]

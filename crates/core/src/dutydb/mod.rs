@@ -1,7 +1,8 @@
 //! What the cluster decided: kept, guarded and handed to whoever waits for it.
 //!
 //! Guarantees: a value is on disk before anybody can see it; for one key there is never a second, different value, not
-//! even after a crash or a clock set back; one flush per decided duty, for all its validators together.
+//! even after a crash or a clock set back; data of another slot or epoch than the duty's are refused; one flush per
+//! decided duty, for all its validators together.
 //! Not here: the decision itself (`consensus`), signatures.
 
 mod guard;
@@ -138,6 +139,7 @@ impl DutyDb {
             Admission::Expired => return Err(DutyDbError::Expired(duty).into()),
             Admission::Exempt => return Err(DutyDbError::Exempt(duty).into()),
         }
+        guard::of_its_time(duty, &set, &self.timing).map_err(DutyDbError::from)?;
         let open = self.lock().admit(duty, &set).map_err(DutyDbError::from)?;
         if !open.is_empty() {
             let values = open

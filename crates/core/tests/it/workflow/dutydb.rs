@@ -175,3 +175,69 @@ async fn another_key_for_a_validators_index_is_refused() {
         .await;
     assert!(refused.unwrap_err().to_string().contains("validator key of the index"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_vote_of_another_slot_or_epoch_than_the_duty_is_refused_and_nothing_of_it_is_seen() {
+    use trireme_core::data::UnsignedData;
+    use trireme_eth2::Epoch;
+    let b = bench().await;
+    let duty = Duty::new(Slot(5), DutyType::Attester);
+    let refused = async |change: &dyn Fn(&mut trireme_eth2::AttestationData)| {
+        let mut set = decided(Slot(5), 2, 9);
+        for value in set.0.values_mut() {
+            let UnsignedData::Attestation(att) = value else {
+                panic!()
+            };
+            change(&mut att.data);
+        }
+        let stored = Arc::clone(&b.db).store(cx_source(timing(SPE)).cx(duty), Arc::new(set));
+        let error = stored.await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Permanent);
+        error.to_string()
+    };
+    let text = refused(&|data| data.slot = Slot(6)).await;
+    assert!(
+        text.contains("duty 5/attester was decided with attestation data of slot 6"),
+        "{text}"
+    );
+    let text = refused(&|data| data.target.epoch = Epoch(2)).await;
+    assert!(text.contains("a vote from source epoch 0 to target epoch 2"), "{text}");
+    refused(&|data| data.target.epoch = Epoch(0)).await;
+    refused(&|data| data.source.epoch = Epoch(2)).await;
+    for slot in [5, 6] {
+        assert_eq!(b.head(slot, 0), None);
+    }
+    // The other slot is free for its own data, and so is this one.
+    b.store(6, 2, 8).await.unwrap();
+    b.store(5, 2, 9).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_of_another_slot_than_the_duty_is_refused() {
+    use trireme_core::{
+        data::{UnsignedData, UnsignedDataSet},
+        ports::{BeaconNode as _, ProduceBlock},
+    };
+    let b = bench().await;
+    let beacon = crate::fakes::beacon::FakeBeacon::new(2, SPE, 9);
+    let ask = ProduceBlock {
+        slot: Slot(6),
+        randao_reveal: trireme_eth2::BlsSignature([0; 96]),
+        graffiti: trireme_eth2::Root([0; 32]),
+        builder_boost_factor: 0,
+    };
+    let block = Arc::new(beacon.produce_block(ask).await.unwrap().proposal);
+    let store = async |slot| {
+        let set = UnsignedDataSet([(key(1), UnsignedData::Proposal(Arc::clone(&block)))].into());
+        let cx = cx_source(timing(SPE)).cx(Duty::new(Slot(slot), DutyType::Proposer));
+        Arc::clone(&b.db).store(cx, Arc::new(set)).await
+    };
+    let error = store(5).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("duty 5/proposer was decided with a block of slot 6"),
+        "{error}"
+    );
+    store(6).await.unwrap();
+}
