@@ -110,6 +110,22 @@ struct State {
     fired: BTreeSet<(Key, Root)>,
 }
 
+/// What became of a set.
+#[derive(Default)]
+struct Inserted {
+    ready: ThresholdSet,
+    refused: BTreeMap<PubKey, ParSigDbError>,
+}
+
+/// The set without the partials that were refused.
+fn without(set: Arc<ParSignedDataSet>, refused: &BTreeMap<PubKey, ParSigDbError>) -> Arc<ParSignedDataSet> {
+    if refused.is_empty() {
+        return set;
+    }
+    let good = set.0.iter().filter(|(validator, _)| !refused.contains_key(validator));
+    Arc::new(ParSignedDataSet(good.map(|(v, p)| (*v, p.clone())).collect()))
+}
+
 /// What the database is made of.
 pub struct ParSigDbParts {
     /// Partials that make a whole signature.
@@ -153,11 +169,13 @@ impl ParSigDb {
         }
     }
 
-    /// Stores our own partials and announces them to peers, then goes on as with anybody's.
+    /// Stores our own partials and announces them to peers, then goes on as with anybody's. A partial that contradicts an
+    /// earlier one is neither written nor sent, and is the error; the others of its set go their way all the same.
     pub async fn store_internal(self: Arc<Self>, cx: DutyCx, set: Arc<ParSignedDataSet>) -> Result<(), StepError> {
-        let Some(ready) = self.insert(cx.duty, &set)? else {
+        let Some(Inserted { ready, refused }) = self.insert(cx.duty, &set) else {
             return Ok(());
         };
+        let set = without(set, &refused);
         let writes = set
             .0
             .iter()
@@ -170,17 +188,31 @@ impl ParSigDb {
             .commit(batch, Durability::Buffered)
             .await
             .map_err(ParSigDbError::from)?;
-        // Peers first: they wait for ours while we combine.
-        self.stored_own.emit(&cx, set).await?;
-        self.announce(&cx, ready).await
+        self.publish_own(&cx, set, ready).await?;
+        refused.into_values().next().map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Peers first: they wait for ours while we combine.
+    async fn publish_own(&self, cx: &DutyCx, set: Arc<ParSignedDataSet>, ready: ThresholdSet) -> Result<(), StepError> {
+        if !set.0.is_empty() {
+            self.stored_own.emit(cx, set).await?;
+        }
+        self.announce(cx, ready).await
     }
 
     /// Stores partials of a peer, which must have been verified.
     pub async fn store_external(self: Arc<Self>, cx: DutyCx, set: Arc<ParSignedDataSet>) -> Result<(), StepError> {
-        match self.insert(cx.duty, &set)? {
-            Some(ready) => self.announce(&cx, ready).await,
-            None => Ok(()),
+        let Some(Inserted { ready, refused }) = self.insert(cx.duty, &set) else {
+            return Ok(());
+        };
+        let refused = refused.into_values().next();
+        if ready.0.is_empty() {
+            return refused.map_or(Ok(()), |error| Err(error.into()));
         }
+        if let Some(error) = refused {
+            tracing::warn!(duty = %cx.duty, %error, "a partial signature was refused");
+        }
+        self.announce(&cx, ready).await
     }
 
     async fn announce(&self, cx: &DutyCx, ready: ThresholdSet) -> Result<(), StepError> {
@@ -191,41 +223,32 @@ impl ParSigDb {
         }
     }
 
-    /// Stores the set up to the first equivocation and returns whom to combine; `None` if the duty is over.
-    fn insert(&self, duty: Duty, set: &ParSignedDataSet) -> Result<Option<ThresholdSet>, ParSigDbError> {
+    /// Stores what contradicts nothing; says whom to combine and whose partial was refused. `None` if the duty is over.
+    fn insert(&self, duty: Duty, set: &ParSignedDataSet) -> Option<Inserted> {
         let admission = self.deadliner.add(duty);
         if admission == Admission::Expired {
             tracing::warn!(%duty, "partial signatures came after the end of their duty and are dropped");
-            return Ok(None);
+            return None;
         }
-        let mut ready = ThresholdSet::default();
-        let mut refused = None;
+        let mut inserted = Inserted::default();
         let mut state = self.lock();
         for (validator, partial) in &set.0 {
             let key = (duty, *validator, subcommittee(partial));
             match self.insert_one(&mut state, key, partial) {
                 Ok(Some(group)) => {
-                    ready.0.insert(*validator, group);
+                    inserted.ready.0.insert(*validator, group);
                 }
                 Ok(None) => {}
                 // Others of the set may be fine; a liar must not be able to hold them up.
                 Err(error) => {
-                    refused.get_or_insert(error);
+                    inserted.refused.insert(*validator, error);
                 }
             }
             if admission == Admission::Exempt {
                 cap(&mut state, duty.kind, *validator, partial.share);
             }
         }
-        drop(state);
-        match refused {
-            Some(error) if ready.0.is_empty() => Err(error),
-            Some(error) => {
-                tracing::warn!(%duty, %error, "a partial signature was refused");
-                Ok(Some(ready))
-            }
-            None => Ok(Some(ready)),
-        }
+        Some(inserted)
     }
 
     fn insert_one(
@@ -253,7 +276,12 @@ impl ParSigDb {
             // Only the group that just became complete: a later partial with another root fires nothing again.
             group.first().and_then(|i| roots.get(*i)) == Some(&root)
         });
-        let chosen = group.map(|group| group.iter().filter_map(|i| Some(stored.get(*i)?.0.clone())).collect());
+        let chosen = group.map(|group| {
+            let mut chosen: Vec<ParSignedData> = group.iter().filter_map(|i| Some(stored.get(*i)?.0.clone())).collect();
+            // What is not signed (blobs, committee bits) comes from the first: ours, as a peer's may be wrong.
+            chosen.sort_by_key(|p| p.share != self.parts.share);
+            chosen
+        });
         Ok(chosen.filter(|_| state.fired.insert((key, root))))
     }
 
@@ -360,9 +388,9 @@ impl ParSigDb {
         {
             tracing::info!(%duty, validators = set.0.len(), "sending partial signatures again after the restart");
             let cx = self.parts.cx.cx(duty);
-            if let Some(ready) = self.insert(duty, &set)? {
-                self.stored_own.emit(&cx, Arc::new(set)).await?;
-                self.announce(&cx, ready).await?;
+            if let Some(Inserted { ready, refused }) = self.insert(duty, &set) {
+                let set = without(Arc::new(set), &refused);
+                self.publish_own(&cx, set, ready).await?;
             }
         }
         Ok(())

@@ -216,6 +216,57 @@ async fn own_partials_go_to_the_peers_and_once_more_after_a_restart_if_the_duty_
     assert!(late.own.take().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_own_partial_that_contradicts_an_earlier_one_goes_nowhere_and_holds_up_no_other() {
+    let store = Arc::new(CrashStore::default());
+    let b = bench_on(&store);
+    let own = |n: u8, view| {
+        let data = vote(n, attestation_data(DUTY.slot, SPE, view));
+        (key(n), partial(&chain(SPE), key(n), 1, data))
+    };
+    let store_own = async |set| {
+        let stored = Arc::clone(&b.db).store_internal(cx_source(timing(SPE)).cx(DUTY), Arc::new(set));
+        stored.await.map_err(|e| e.kind)
+    };
+    store_own(set([own(1, 9)])).await.unwrap();
+    b.own.take();
+    // Validator 1 votes for another head now; validator 2 votes for the first time.
+    let refused = store_own(set([own(1, 8), own(2, 8)])).await;
+    assert_eq!(
+        refused,
+        Err(ErrorKind::Permanent),
+        "the validator client learns of the refusal"
+    );
+    assert_eq!(b.own.take(), [(DUTY, Arc::new(set([own(2, 8)])))]);
+    // Also when the set brings another validator's group to its threshold.
+    for share in [2, 3] {
+        let data = vote(3, attestation_data(DUTY.slot, SPE, 8));
+        let one = partial(&chain(SPE), key(3), share, data);
+        b.store(DUTY, set([(key(3), one)])).await.unwrap();
+    }
+    let refused = store_own(set([own(1, 8), own(3, 8)])).await;
+    assert_eq!(refused, Err(ErrorKind::Permanent));
+    assert_eq!(b.own.take(), [(DUTY, Arc::new(set([own(3, 8)])))]);
+    assert_eq!(b.ready.take().len(), 1);
+    // Nor does a restart send the second vote.
+    store.crash(9);
+    let again = bench_on(&store);
+    Arc::clone(&again.db).resume().await.unwrap();
+    assert_eq!(
+        again.own.take(),
+        [(DUTY, Arc::new(set([own(1, 9), own(2, 8), own(3, 8)])))]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_partial_comes_first_whenever_it_came() {
+    let b = bench();
+    for share in [2, 4, 1] {
+        b.receive(share, 9).await.unwrap();
+    }
+    assert_eq!(b.fired(), [[1, 2, 4]]);
+}
+
 fn sigagg() -> Arc<SigAgg> {
     let metrics = SigAggMetrics::register(&mut Registry::default());
     let clock = SimClock::starting_at(UnixTime(0));
