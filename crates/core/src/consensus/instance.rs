@@ -26,6 +26,9 @@ use crate::{compute::call, cx::DutyCx, data::UnsignedDataSet, deadline::deadline
 /// Values that messages delivered by one peer may bring into an instance. An honest peer brings one per leader.
 const VALUES_PER_PEER: usize = 32;
 
+/// Bytes of such values.
+const VALUE_BYTES_PER_PEER: usize = 128 << 20;
+
 /// Messages that may go before a timer that is due; then the timer has its turn.
 const BEFORE_TIMER: usize = 64;
 
@@ -37,8 +40,8 @@ struct Runner {
     instance: Instance<ValueHash>,
     inputs: VecDeque<Input<ValueHash>>,
     values: BTreeMap<ValueHash, Carried>,
-    /// Values brought by each peer.
-    brought: Vec<usize>,
+    /// Values brought by each peer, and their bytes.
+    brought: Vec<(usize, usize)>,
     timer: RoundTimer,
     due: Option<(Round, UnixTime)>,
     /// Messages taken since the timer was due.
@@ -59,7 +62,7 @@ pub(super) async fn run(consensus: Arc<Consensus>, entry: Arc<Entry>, cx: DutyCx
         instance: Instance::new(params, me),
         inputs: VecDeque::from([Input::Start]),
         values: BTreeMap::new(),
-        brought: vec![0; usize::from(params.nodes.count())],
+        brought: vec![(0, 0); usize::from(params.nodes.count())],
         timer: RoundTimer::of(entry.duty, parts.config.timers, &parts.timing),
         due: None,
         overdue: 0,
@@ -152,26 +155,37 @@ impl Runner {
                 return Ok(());
             }
         };
-        let new = checked
-            .values
-            .keys()
-            .filter(|hash| !self.values.contains_key(hash))
-            .count();
-        if let Some(brought) = self.brought.get_mut(from) {
-            if brought.saturating_add(new) > VALUES_PER_PEER {
-                parts.metrics.dropped("values");
-                return Ok(());
-            }
-            *brought = brought.saturating_add(new);
+        // After the decision there is nothing more to say about other values.
+        if !self.decided && !self.keep(from, checked.values) {
+            self.consensus.parts.metrics.dropped("values");
+            return Ok(());
         }
-        for (hash, value) in checked.values {
-            self.values.entry(hash).or_insert(value);
-        }
+        let parts = &self.consensus.parts;
         if let (Some(sniffed), Some(frame)) = (&mut self.sniffed, wire::frame(&checked.msg, &self.values)) {
             sniffed.push(parts.clock.now(), frame);
         }
         self.inputs.push_back(Input::Message(checked.msg));
         Ok(())
+    }
+
+    /// Keeps the values that a message delivered by `from` brought; `false` if that peer has brought too many.
+    fn keep(&mut self, from: usize, values: BTreeMap<ValueHash, Carried>) -> bool {
+        let new = values.iter().filter(|(hash, _)| !self.values.contains_key(hash));
+        let (n, bytes) = new.fold((0_usize, 0_usize), |(n, bytes), (_, value)| {
+            (n.saturating_add(1), bytes.saturating_add(value.len()))
+        });
+        let Some(brought) = self.brought.get_mut(from) else {
+            return false;
+        };
+        let sum = (brought.0.saturating_add(n), brought.1.saturating_add(bytes));
+        if n > 0 && (sum.0 > VALUES_PER_PEER || sum.1 > VALUE_BYTES_PER_PEER) {
+            return false;
+        }
+        *brought = sum;
+        for (hash, value) in values {
+            self.values.entry(hash).or_insert(value);
+        }
+        true
     }
 
     async fn apply(&mut self, effect: Effect<ValueHash>) -> Result<(), ConsensusError> {
@@ -331,7 +345,11 @@ impl Runner {
             }
             open
         });
-        self.entry.state().ended = true;
+        {
+            let mut state = self.entry.state();
+            state.ended = true;
+            state.inbox.clear();
+        }
         if consensus.is_over(duty) {
             consensus.entries().remove(&duty);
         }

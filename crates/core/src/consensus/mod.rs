@@ -32,14 +32,14 @@ use trireme_qbft::{NodeCountError, Nodes, Params, Process, Round};
 
 use self::{
     hash::ValueHash,
-    inbox::Inbox,
+    inbox::{Inbox, Waiting},
     receive::{Opened, Refusal, Signers},
     sniffer::Sniffer,
     timer::TimerFeatures,
     wire::{BadValue, Carried},
 };
 pub use self::{
-    inbox::{BYTES_PER_PEER, PER_PEER},
+    inbox::{BYTES_IN_ALL, BYTES_PER_PEER, PER_PEER},
     metrics::ConsensusMetrics,
     sniffer::KEPT as SNIFFED_BYTES,
 };
@@ -236,6 +236,8 @@ pub struct Consensus {
     /// The slot in which this node started; `None` if before genesis.
     started_in: Option<Slot>,
     entries: Mutex<BTreeMap<Duty, Arc<Entry>>>,
+    /// Messages that wait in all entries.
+    waiting: Arc<Waiting>,
     sniffer: Sniffer,
 }
 
@@ -291,6 +293,7 @@ impl Consensus {
             signers: Arc::new(Signers::new(parts.keys.clone())),
             started_in: parts.timing.slot_at(parts.clock.now()),
             entries: Mutex::default(),
+            waiting: Arc::new(Waiting::new(parts.keys.len())),
             sniffer: Sniffer::default(),
             parts,
         })
@@ -392,6 +395,7 @@ impl Consensus {
             let entry = self.entry(duty).ok_or(NotTaken::Full(duty))?;
             let mut state = entry.state();
             let dropped = if state.ended {
+                // Nobody reads any more.
                 1
             } else {
                 state.inbox.push(usize::from(from.0), opened)
@@ -447,7 +451,7 @@ impl Consensus {
             return None;
         }
         let state = EntryState {
-            inbox: Inbox::new(self.signers.count()),
+            inbox: Inbox::new(Arc::clone(&self.waiting)),
             proposal: None,
             participated: false,
             proposed: false,
@@ -480,7 +484,8 @@ impl Consensus {
             abstain,
         };
         let me = Process(self.parts.net.me().0);
-        self.parts.life.task(
+        // Standing: a decided instance stays until the duty's end, and a stopping node must not wait for that.
+        self.parts.life.standing(
             "consensus.instance",
             instance::run(Arc::clone(self), Arc::clone(entry), cx.clone(), params, me),
         );
