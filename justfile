@@ -33,7 +33,7 @@ lint:
 
 # Rewrites every checked-in generated file.
 generate:
-    UPDATE=1 cargo test --workspace current
+    UPDATE=1 cargo test -p trireme-proto -p trireme-cli -p trireme-cluster
 
 bench:
     cargo bench --workspace

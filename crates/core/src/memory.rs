@@ -1,6 +1,6 @@
 //! A store that forgets everything when the process ends.
 //!
-//! Guarantees: the order and atomicity of [`KeyValue`]. Not here: any durability. For tests and for `--no-store` runs.
+//! Guarantees: the order and atomicity of [`KeyValue`]. Not here: any durability. For tests and simulations.
 
 use std::{
     collections::BTreeMap,
