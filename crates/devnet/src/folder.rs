@@ -135,3 +135,70 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), DevnetError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use trireme_keys::keystore::{Cost, Nonces};
+
+    use super::*;
+
+    /// A folder whose lock has two validators, with these keystores for node 0.
+    fn folder(keystores: &[u8]) -> (tempfile::TempDir, Folder) {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("node0/validator_keys");
+        fs::create_dir_all(&keys).unwrap();
+        for n in keystores {
+            let secret = SecretKey::from_bytes(&[*n; 32]).unwrap();
+            let nonces = Nonces {
+                salt: [*n; 32],
+                iv: [*n; 16],
+                uuid: [*n; 16],
+            };
+            let public = secret.public_key().to_bytes();
+            let keystore = Keystore::encrypt(&secret.to_bytes(), &public, "password", Cost::Insecure, &nonces);
+            fs::write(keys.join(format!("keystore-insecure-{n}.json")), keystore.to_json()).unwrap();
+            fs::write(keys.join(format!("keystore-insecure-{n}.txt")), "password").unwrap();
+        }
+        let folder = Folder {
+            path: dir.path().to_owned(),
+            nodes: 1,
+            threshold: 1,
+            fork_version: [0; 4],
+            validators: vec![BlsPubkey([1; 48]), BlsPubkey([2; 48])],
+        };
+        (dir, folder)
+    }
+
+    #[test]
+    fn more_or_fewer_keystores_than_validators_are_refused_with_both_numbers() {
+        assert_eq!(folder(&[1, 2]).1.share_keys(0).map(|k| k.len()).unwrap(), 2);
+        for (keystores, words) in [
+            (&[1][..], "1 keystores for the lock's 2"),
+            (&[1, 2, 3], "3 keystores for"),
+        ] {
+            let (_dir, folder) = folder(keystores);
+            let error = folder.share_keys(0).map(drop).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("validator_keys"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_keystore_or_password_that_is_wrong_cut_off_or_missing_is_named() {
+        let (_dir, folder) = folder(&[1, 2]);
+        let file = |name: &str| folder.path.join("node0/validator_keys").join(name);
+        let refused = || folder.share_keys(0).map(drop).unwrap_err().to_string();
+        let (json, password) = (file("keystore-insecure-2.json"), file("keystore-insecure-2.txt"));
+        let whole = fs::read(&json).unwrap();
+        fs::write(&json, &whole[..whole.len() / 2]).unwrap();
+        assert!(refused().contains("keystore-insecure-2.json"), "{}", refused());
+        fs::write(&json, &whole).unwrap();
+        fs::write(&password, "another").unwrap();
+        let error = refused();
+        assert!(
+            error.contains("keystore-insecure-2.json") && error.contains("password"),
+            "{error}"
+        );
+        fs::remove_file(&password).unwrap();
+        assert!(refused().contains("keystore-insecure-2.txt"), "{}", refused());
+    }
+}

@@ -15,7 +15,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use trireme_core::{ports::Clock, time::UnixTime};
 
-use crate::{NodeError, files::beside};
+use crate::{
+    NodeError,
+    files::{self, beside},
+};
 
 /// A younger lock file means that the other process runs.
 const STALE: Duration = Duration::from_secs(5);
@@ -26,6 +29,10 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 const COMMAND: &str = "trireme run";
 /// Longest holder text that is read back.
 const HOLDER_BYTES: u64 = 200;
+/// Longest lock file; ours has less than 200 bytes.
+const FILE_LIMIT: usize = 64 * 1024;
+const WHAT: &str = "private key lock";
+const HINT: &str = "delete it if no other node uses this private key";
 
 /// The operating system's lock, held as long as this lives.
 #[derive(Debug)]
@@ -38,7 +45,7 @@ impl KeyLock {
     pub(crate) fn take(key_file: &Path) -> Result<Self, NodeError> {
         let path = beside(key_file, ".oslock");
         let fail = |e: std::io::Error| NodeError::File {
-            what: "private key lock",
+            what: WHAT,
             path: path.clone(),
             reason: e.to_string(),
             hint: "the folder of the private key must be writable",
@@ -92,12 +99,14 @@ impl TimestampLock {
     /// Checks the file of a former process and writes ours. `cluster` is the lock hash with `0x`.
     pub(crate) fn take(key_file: &Path, cluster: String, now: UnixTime) -> Result<Self, NodeError> {
         let path = beside(key_file, ".lock");
-        if let Ok(bytes) = fs::read(&path) {
+        // What is there and cannot be read may be another node's.
+        if path.symlink_metadata().is_ok() {
+            let bytes = files::read(WHAT, &path, FILE_LIMIT, HINT)?;
             check(&path, &bytes, &cluster, now)?;
         }
         let lock = Self { path, cluster };
         lock.write(now).map_err(|e| NodeError::File {
-            what: "private key lock",
+            what: WHAT,
             path: lock.path.clone(),
             reason: e.to_string(),
             hint: "the folder of the private key must be writable",
@@ -135,10 +144,10 @@ fn timestamp(at: UnixTime) -> jiff::Timestamp {
 /// Charon's rule for a file that is there.
 fn check(path: &Path, bytes: &[u8], cluster: &str, now: UnixTime) -> Result<(), NodeError> {
     let found: LockFile = serde_json::from_slice(bytes).map_err(|e| NodeError::File {
-        what: "private key lock",
+        what: WHAT,
         path: path.to_owned(),
         reason: e.to_string(),
-        hint: "delete it if no other node uses this private key",
+        hint: HINT,
     })?;
     let written = UnixTime(u64::try_from(found.timestamp.as_nanosecond()).unwrap_or_default());
     let age = now.since(written);
@@ -182,6 +191,48 @@ mod tests {
         KeyLock::take(&key).unwrap();
     }
 
+    const KEY: &str = "TRIREME_TEST_KEY_FILE";
+
+    /// Runs in the child process only: holds the lock until it is killed.
+    #[test]
+    #[ignore = "started by the test below as a child process"]
+    fn child_holds_the_lock_until_it_is_killed() {
+        let key = PathBuf::from(std::env::var_os(KEY).expect("started by the parent test"));
+        let _held = KeyLock::take(&key).unwrap();
+        println!("held");
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[test]
+    fn lock_of_a_process_that_was_killed_is_free_at_once() {
+        let (_dir, key) = key();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "keylock::tests::child_holds_the_lock_until_it_is_killed"])
+            .args(["--ignored", "--nocapture"])
+            .env(KEY, &key)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("held") {
+            line.clear();
+            assert_ne!(
+                std::io::BufRead::read_line(&mut out, &mut line).unwrap(),
+                0,
+                "the child ended"
+            );
+        }
+        let refused = KeyLock::take(&key).unwrap_err().to_string();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(refused.contains(&format!("process {}", child.id())), "{refused}");
+        KeyLock::take(&key).unwrap();
+    }
+
     #[test]
     fn fresh_timestamp_of_the_same_cluster_is_refused_for_five_seconds() {
         let (_dir, key) = key();
@@ -215,8 +266,16 @@ mod tests {
     #[test]
     fn garbage_in_the_lock_file_is_an_error_that_says_what_to_do() {
         let (_dir, key) = key();
-        fs::write(beside(&key, ".lock"), b"{").unwrap();
-        let error = TimestampLock::take(&key, "0xaa".into(), NOW).err().unwrap().to_string();
-        assert!(error.contains("delete it"), "{error}");
+        let file = beside(&key, ".lock");
+        let refused = || TimestampLock::take(&key, "0xaa".into(), NOW).err().unwrap().to_string();
+        for garbage in [&b""[..], b"{", b"null", &[b' '; FILE_LIMIT + 1]] {
+            fs::write(&file, garbage).unwrap();
+            assert!(refused().contains("delete it"), "{}", refused());
+            assert_eq!(fs::read(&file).unwrap(), garbage, "it is left as it was");
+        }
+        fs::remove_file(&file).unwrap();
+        // A folder in its place stands for what cannot be read.
+        fs::create_dir(&file).unwrap();
+        assert!(refused().contains("delete it"), "{}", refused());
     }
 }

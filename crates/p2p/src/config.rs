@@ -123,8 +123,10 @@ pub enum P2pError {
     #[error(transparent)]
     Identity(#[from] crate::identity::IdentityError),
     /// A listen address is in use or does not exist.
-    #[error("cannot listen on {addr}: {reason}; choose another --p2p-tcp-address")]
+    #[error("cannot listen on {addr}: {reason}; choose another {flag}")]
     Listen {
+        /// The flag that sets it.
+        flag: &'static str,
         /// The address.
         addr: String,
         /// What the system says.

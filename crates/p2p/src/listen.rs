@@ -39,6 +39,7 @@ pub(crate) async fn open<B: NetworkBehaviour>(
     addrs: &[SocketAddr],
 ) -> Result<Vec<SocketAddr>, P2pError> {
     let bad = |a: &SocketAddr, reason: String| P2pError::Listen {
+        flag: "--p2p-tcp-address",
         addr: a.to_string(),
         reason,
     };

@@ -6,6 +6,7 @@
 mod captured;
 mod clock;
 mod entropy;
+mod lines;
 mod net;
 mod scheme;
 mod store;
@@ -14,6 +15,7 @@ pub mod store_suite;
 pub use captured::Captured;
 pub use clock::SimClock;
 pub use entropy::SeededEntropy;
+pub use lines::Lines;
 pub use net::{Link, SimNet, SimPeer};
 pub use scheme::ToyScheme;
 pub use store::CrashStore;

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures::stream;
+use tracing::Level;
 use trireme_beacon::{Client, Config, Metrics, Timeouts};
 use trireme_core::ports::{BeaconError, BeaconNode};
 use trireme_eth2::{Epoch, ForkVersion, Slot, ValidatorIndex};
+use trireme_testutil::sim::Lines;
 use url::Url;
 
 use super::replay::{Replay, client, client_with};
@@ -44,6 +46,25 @@ async fn beacon_node_that_never_answers_ends_in_a_time_out() {
         after: Duration::from_secs(2),
     };
     assert_eq!(error, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_trickles_in_for_ever_ends_with_the_time_limit() {
+    let server = Replay::start().await;
+    let trickle = || {
+        Body::from_stream(stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+        }))
+    };
+    server.plan_body(200, Vec::new(), Box::new(trickle));
+    let began = tokio::time::Instant::now();
+    let error = client_with(&server, Duration::from_secs(3))
+        .syncing()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BeaconError::Timeout { .. }), "{error}");
+    assert_eq!(began.elapsed().as_secs(), 3);
 }
 
 #[tokio::test]
@@ -149,6 +170,7 @@ async fn submission_whose_answer_broke_off_is_not_repeated() {
 async fn chain_is_waited_for_while_the_beacon_node_is_down_and_the_wrong_one_is_an_end() {
     let server = Replay::start().await;
     let client = client_with(&server, Duration::from_secs(30));
+    let lines = Lines::here();
     server.plan(503, &[], "");
     server.json("garbage");
     server.json(super::calls::GENESIS);
@@ -156,6 +178,13 @@ async fn chain_is_waited_for_while_the_beacon_node_is_down_and_the_wrong_one_is_
     super::calls::plan_chain(&server);
     let chain = client.wait_for_chain(ForkVersion([0x10, 0, 9, 0x10])).await.unwrap();
     assert_eq!(chain.slots_per_epoch, 16);
+    // One line per attempt: what failed, where, and when it is tried again.
+    let said = lines.take(Level::WARN);
+    let reasons = ["503", "/eth/v1/beacon/genesis", "/eth/v1/config/spec"];
+    assert_eq!(said.len(), reasons.len(), "{said:?}");
+    for (line, reason) in said.iter().zip(reasons) {
+        assert!(line.contains(reason) && line.contains("again_in"), "{line}");
+    }
 
     super::calls::plan_chain(&server);
     let wrong = client.wait_for_chain(ForkVersion([1, 2, 3, 4])).await.unwrap_err();

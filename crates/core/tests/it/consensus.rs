@@ -19,7 +19,7 @@ use trireme_core::{
         Consensus, ConsensusConfig, ConsensusError, ConsensusMetrics, ConsensusParts, NotTaken, PER_PEER, PROTOCOL,
         hash::ValueHash,
         leader,
-        receive::Refusal,
+        receive::{Refusal, Signers, open},
         wire::{Carried, frame, seal},
     },
     data::UnsignedDataSet,
@@ -479,6 +479,19 @@ async fn a_liar_and_a_loud_peer_do_not_keep_the_others_from_agreeing() {
     for set in decisions.values() {
         assert_eq!(**set, view(leads(DUTY, 1)));
     }
+}
+
+#[test]
+fn a_message_in_the_name_of_another_peer_or_of_none_is_refused_and_names_it() {
+    let signers = Signers::new((0..4).map(|n| key(n).public_key()).collect());
+    let checked = |frame| {
+        let opened = open(frame, 4, |_, _| Some(DUTY))?;
+        opened.verify(&signers, &BTreeMap::new()).map(drop)
+    };
+    assert_eq!(checked(prepare(1, 1, DUTY, 1)), Ok(()));
+    assert_eq!(checked(prepare(1, 2, DUTY, 1)), Err(Refusal::Signature(1)));
+    assert_eq!(checked(prepare(1, 9, DUTY, 1)), Err(Refusal::Signature(1)));
+    assert_eq!(checked(prepare(4, 4, DUTY, 1)), Err(Refusal::Peer(4)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,10 @@
 use std::{fs, time::Duration};
 
 use tokio::net::TcpListener;
+use trireme_core::{
+    ShareIdx,
+    ports::{Batch, Durability, KeyValue as _, Table},
+};
 use trireme_node::{NodeConfig, NodeError, Shutdown, run};
 
 use super::fixture::{Beacon, Cluster, HOODI, SEPOLIA, free_address, get, write};
@@ -196,6 +200,54 @@ async fn broken_and_missing_files_are_named_with_what_to_do() {
         assert!(matches!(error, NodeError::Lock { .. }), "{error}");
         assert!(error.to_string().contains("lock.json"), "{error}");
     }
+}
+
+/// The owner of the store of node 0 and one entry of it.
+fn stored(config: &NodeConfig, write: bool) -> Option<Vec<u8>> {
+    let lock = trireme_cluster::Lock::from_json(&fs::read(&config.lock_file).unwrap()).unwrap();
+    let owner = trireme_store::Owner {
+        cluster: lock.lock_hash.try_into().unwrap(),
+        share: ShareIdx(1),
+    };
+    let store = trireme_store::SledStore::open(&config.data_dir.join("store"), &owner).unwrap();
+    if write {
+        let writes = vec![(Table::Slashing, b"key".to_vec(), Some(b"value".to_vec()))];
+        store.commit(Batch { writes }, Durability::Durable).unwrap();
+    }
+    store.get(Table::Slashing, b"key").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_stored_is_lost_by_starts_that_are_refused() {
+    let (cluster, other) = (Cluster::new(), Cluster::with_seed(2));
+    let (right, wrong) = (Beacon::start(HOODI, true).await, Beacon::start(SEPOLIA, true).await);
+    let good = cluster.config(0, &right).await;
+    stored(&good, true).unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+
+    let mut port = good.clone();
+    port.p2p.tcp_addresses = vec![taken.local_addr().unwrap().to_string()];
+    let mut network = good.clone();
+    network.beacon.endpoints = vec![wrong.url()];
+    let mut key = good.clone();
+    key.private_key_file = cluster.folder(1).join("charon-enr-private-key");
+    let mut lock = good.clone();
+    lock.lock_file = other.folder(0).join("cluster-lock.json");
+    let mut both = lock.clone();
+    both.private_key_file = other.folder(0).join("charon-enr-private-key");
+    let mut broken = good.clone();
+    broken.lock_file = cluster.dir.path().join("broken.json");
+    write(&broken.lock_file, b"{}");
+    for config in [port, network, key, lock, both, broken] {
+        let why = Box::pin(refused(config)).await;
+        assert_eq!(stored(&good, false).unwrap(), b"value", "after: {why}");
+    }
+    let api = good.validator_api.address.clone();
+    with_node(good.clone(), async {
+        assert_eq!(get(&api, "/eth/v1/node/version").await.0, 200)
+    })
+    .await;
+    assert_eq!(stored(&good, false).unwrap(), b"value");
 }
 
 #[tokio::test(flavor = "multi_thread")]

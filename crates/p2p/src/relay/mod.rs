@@ -172,6 +172,7 @@ pub async fn serve(config: RelayConfig, metrics: RelayMetrics, life: &Life) -> R
         None => None,
         Some(addr) => {
             let bad = |e: std::io::Error| P2pError::Listen {
+                flag: "--http-address",
                 addr: addr.to_string(),
                 reason: e.to_string(),
             };

@@ -163,6 +163,34 @@ async fn a_stalled_stream_holds_up_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_stalled_stream_is_given_up_after_five_seconds_and_the_connection_stays() {
+    let (a, b, _tasks) = pair().await;
+    let (handler, mut got) = collect();
+    a.inbox.register(ONE_WAY, handler);
+    let conn = a.table.best(&b.id).unwrap().conn;
+    let mut stalled = open(&b, &a, ONE_WAY, true).await.unwrap();
+    stalled.write_all(b"\x05ab").await.unwrap();
+    stalled.flush().await.unwrap();
+    for round in 0..2 {
+        // It came after the stalled one, which is therefore being read.
+        let mut stream = open(&b, &a, ONE_WAY, true).await.unwrap();
+        frame::write_frame(&mut stream, b"whole").await.unwrap();
+        stream.close().await.unwrap();
+        assert_eq!(soon(got.recv()).await.unwrap(), "whole");
+        if round == 0 {
+            // Virtual time: it advances when nothing else is to be done.
+            tokio::time::pause();
+            let began = tokio::time::Instant::now();
+            assert!(!matches!(soon(stalled.read(&mut [0])).await, Ok(n) if n > 0));
+            let limit = crate::protocol::READ + Duration::from_millis(10);
+            assert!(began.elapsed() <= limit, "{:?}", began.elapsed());
+            tokio::time::resume();
+        }
+    }
+    assert_eq!(a.table.best(&b.id).unwrap().conn, conn);
+}
+
+#[tokio::test]
 async fn more_than_512_open_streams_each_way_leave_the_connection_whole() {
     // Pitfall 8.
     let (a, b, _tasks) = pair().await;

@@ -45,6 +45,17 @@ async fn node(seeds: &[u8], me: u8, relay: RelayAddr, listens: bool) -> Node {
 }
 
 #[tokio::test]
+async fn a_port_in_use_ends_the_relay_with_address_and_flag() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    for (listen, http, flag) in [(addr, any(), "--p2p-tcp-address"), (any(), addr, "--http-address")] {
+        let refused = serve(relay_config(listen, http), RelayMetrics::new(), &Life::new()).await;
+        let text = refused.map(drop).unwrap_err().to_string();
+        assert!(text.contains(&addr.to_string()) && text.contains(flag), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn nodes_that_cannot_listen_meet_at_the_relay() {
     // Pitfalls 6, 23, 24, 24a, 25 and 27: reservation at a relay without public address, then a circuit.
     let relay = relay().await;

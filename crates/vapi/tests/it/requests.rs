@@ -10,6 +10,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use ssz::Encode as _;
+use tracing::Level;
 use trireme_core::{
     Duty, DutyType, PeerIdx, PubKey, ShareIdx,
     cluster::{Cluster, Validator},
@@ -23,6 +24,7 @@ use trireme_eth2::{
     VersionedProposal, electra, fulu, hash_tree_root,
 };
 use trireme_tbls::{SecretKey, split};
+use trireme_testutil::sim::Lines;
 
 use crate::fixture::{Bench, Got, NODE_VERSION, Plan, chain};
 

@@ -6,7 +6,9 @@ use axum::{Router, body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::json;
+use tracing::Level;
 use trireme_core::life::Life;
+use trireme_testutil::sim::Lines;
 use trireme_vapi::Upstream;
 
 use crate::fixture::{Bench, Plan};
@@ -158,6 +160,70 @@ async fn an_unreachable_beacon_node_is_passed_over_and_fallbacks_come_last() {
     let secret = nobody().await.replace("http://", "http://user:secret@");
     let got = Bench::new(Plan::synthetic(&[]).upstream(&secret)).get("/x").await;
     assert_eq!(got.error(500), "Internal server error");
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beacon_node_that_never_answers_costs_ten_seconds_and_is_named() {
+    // It takes connections and says nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&url));
+    let began = tokio::time::Instant::now();
+    let message = bench.get("/eth/v1/node/peers").await.error(408);
+    assert_eq!(message, "timed out after 10 s waiting for a beacon node");
+    assert_eq!(began.elapsed().as_secs(), 10);
+    // What the node answers by itself goes on.
+    assert_eq!(bench.get("/eth/v1/node/version").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_passed_on_piece_by_piece_and_never_read_whole() {
+    let life = Life::new();
+    let endless = || {
+        let chunk = Bytes::from(vec![b'['; 65_536]);
+        Body::from_stream(futures::stream::repeat_with(move || {
+            Ok::<_, std::io::Error>(chunk.clone())
+        }))
+    };
+    let bn = FakeBeacon::start(&life, move |_| response(200, &[], endless())).await;
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    // Passed on: the head is there although the body never ends.
+    let request = Request::get("/eth/v1/anything").body(Body::empty()).unwrap();
+    let answer = bench.server.handle(request).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let mut chunks = answer.into_body().into_data_stream();
+    assert!(futures::StreamExt::next(&mut chunks).await.unwrap().is_ok());
+    drop(chunks);
+    // Read here: cut off at the limit, and the log says whose answer it was.
+    let lines = Lines::here();
+    bench
+        .post("/eth/v1/validator/duties/sync/3", &[], &json!(["5"]))
+        .await
+        .error(500);
+    let said = lines.take(Level::ERROR);
+    assert!(
+        matches!(&said[..], [line] if line.contains("the beacon node's sync committee duties")),
+        "{said:?}"
+    );
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn garbage_of_the_beacon_node_is_an_error_that_says_so_in_the_log() {
+    let life = Life::new();
+    let bn = FakeBeacon::start(&life, |_| response(200, &[], "<html>\0")).await;
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let lines = Lines::here();
+    bench
+        .post("/eth/v1/validator/duties/sync/3", &[], &json!(["5"]))
+        .await
+        .error(500);
+    let said = lines.take(Level::ERROR);
+    assert!(
+        matches!(&said[..], [line] if line.contains("the beacon node's sync committee duties (200 OK)")),
+        "{said:?}"
+    );
     life.stop().await;
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct FakeBeacon {
     pub(crate) blocks: Mutex<Vec<Arc<VersionedSignedProposal>>>,
     /// The answer to submissions, if they are to fail.
     pub(crate) refusal: Mutex<Option<BeaconError>>,
+    /// Nothing is answered any more but with this, if it is there.
+    pub(crate) away: Mutex<Option<BeaconError>>,
     pub(crate) prepared: Mutex<Vec<(ValidatorIndex, [u8; 20])>>,
     pub(crate) version: String,
     heads: broadcast::Sender<HeadEvent>,
@@ -67,6 +69,7 @@ impl FakeBeacon {
             submitted: Mutex::default(),
             blocks: Mutex::default(),
             refusal: Mutex::default(),
+            away: Mutex::default(),
             prepared: Mutex::default(),
             version: "Lighthouse/v8".to_owned(),
             heads: broadcast::channel(4).0,
@@ -118,12 +121,23 @@ fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
     Box::pin(async move { value })
 }
 
+/// Ends a call with the error of a beacon node that is away.
+macro_rules! unless_away {
+    ($self:ident) => {
+        if let Some(error) = $self.away.lock().unwrap().clone() {
+            return ready(Err(error));
+        }
+    };
+}
+
 impl BeaconNode for FakeBeacon {
     fn node_version(&self) -> BoxFuture<'_, Result<String, BeaconError>> {
+        unless_away!(self);
         ready(Ok(self.version.clone()))
     }
 
     fn syncing(&self) -> BoxFuture<'_, Result<SyncingStatus, BeaconError>> {
+        unless_away!(self);
         let status = SyncingStatus {
             head_slot: Slot(0),
             sync_distance: 0,
@@ -135,6 +149,7 @@ impl BeaconNode for FakeBeacon {
     }
 
     fn validators(&self, _: &str, keys: &[PubKey]) -> BoxFuture<'_, Result<Vec<ValidatorInfo>, BeaconError>> {
+        unless_away!(self);
         let info = |(index, key): (&ValidatorIndex, &PubKey)| ValidatorInfo {
             index: *index,
             balance: Gwei(32_000_000_000),
@@ -163,6 +178,7 @@ impl BeaconNode for FakeBeacon {
         epoch: Epoch,
         indices: &[ValidatorIndex],
     ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>> {
+        unless_away!(self);
         self.attester_queries.fetch_add(1, Ordering::Relaxed);
         let duty = |(n, (index, key)): (usize, (&ValidatorIndex, &PubKey))| AttesterDuty {
             pubkey: BlsPubkey(key.0),
@@ -189,6 +205,7 @@ impl BeaconNode for FakeBeacon {
     }
 
     fn proposer_duties(&self, epoch: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
+        unless_away!(self);
         let failing = &self.failing_proposer_queries;
         if failing
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
@@ -216,11 +233,13 @@ impl BeaconNode for FakeBeacon {
     }
 
     fn attestation_data(&self, slot: Slot, _: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>> {
+        unless_away!(self);
         self.attestation_data_asked.fetch_add(1, Ordering::Relaxed);
         ready(Ok(attestation_data(slot, self.slots_per_epoch, self.view)))
     }
 
     fn produce_block(&self, ask: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
+        unless_away!(self);
         let mut contents = fulu::BlockContents::default();
         contents.block.slot = ask.slot;
         contents.block.state_root = Root([self.view; 32]);
@@ -236,6 +255,7 @@ impl BeaconNode for FakeBeacon {
     }
 
     fn submit_attestations(&self, atts: Vec<VersionedAttestation>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unless_away!(self);
         if let Some(error) = self.refusal.lock().unwrap().clone() {
             return ready(Err(error));
         }
@@ -244,16 +264,19 @@ impl BeaconNode for FakeBeacon {
     }
 
     fn submit_proposal(&self, block: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unless_away!(self);
         self.blocks.lock().unwrap().push(block);
         ready(Ok(()))
     }
 
     fn prepare_proposers(&self, prep: Vec<(ValidatorIndex, [u8; 20])>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unless_away!(self);
         self.prepared.lock().unwrap().extend(prep);
         ready(Ok(()))
     }
 
     fn block_root(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
+        unless_away!(self);
         let blocks = self.blocks.lock().unwrap();
         ready(Ok(blocks.iter().find(|b| b.slot() == slot).map(|b| b.block_root())))
     }

@@ -18,7 +18,7 @@ use trireme_core::{
     data::{ParSignedData, encode_parsigex},
     life::Life,
     parsigex::PARSIGEX,
-    ports::{Clock, PeerNet as _},
+    ports::{BeaconError, Clock, PeerNet as _},
 };
 use trireme_eth2::{BlsSignature, Root, Slot};
 
@@ -217,6 +217,39 @@ fn four_nodes_whose_beacon_nodes_disagree_finish_every_attestation() {
         }
         sim.end().await;
     });
+}
+
+#[test]
+fn a_node_whose_beacon_node_fails_serves_its_client_and_the_others_finish_every_duty() {
+    let unreachable = BeaconError::Unreachable {
+        address: "http://bn".into(),
+        reason: "connection refused".into(),
+    };
+    let garbage = BeaconError::Malformed {
+        endpoint: "/",
+        reason: "it is not JSON".into(),
+    };
+    for error in [unreachable, garbage] {
+        run(async {
+            let sim = Sim::start().await;
+            // Of the slots 2 to 4 its beacon node does nothing; the duties of their epochs were asked for before, or are
+            // asked for until there is an answer.
+            sim.until(timing().start(Slot(2))).await;
+            *sim.beacons[3].away.lock().unwrap() = Some(error);
+            sim.until(timing().start(Slot(5)).before(Duration::from_secs(2))).await;
+            *sim.beacons[3].away.lock().unwrap() = None;
+            sim.until(timing().start(Slot(8))).await;
+            for i in 0..3 {
+                assert_eq!(sim.attested(i), [0, 1, 2, 3, 4, 5, 6, 7], "node {i}");
+                assert_eq!(sim.proposed(i), [0, 1, 2, 3, 4, 5, 6, 7], "node {i}");
+            }
+            for slot in (0..4).chain(5..8) {
+                assert_eq!(sim.witness.clients_served("attestation", Slot(slot)), 4, "slot {slot}");
+            }
+            assert!(sim.attested(3).ends_with(&[5, 6, 7]), "{:?}", sim.attested(3));
+            sim.end().await;
+        });
+    }
 }
 
 #[test]

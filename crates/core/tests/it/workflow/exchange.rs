@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use trireme_core::{
-    Duty, DutyType, PeerIdx, UnixTime,
+    Duty, DutyType, PeerIdx, ShareIdx, UnixTime,
     compute::Inline,
     data::{ParSignedDataSet, encode_parsigex},
     gate::DutyGate,
@@ -113,6 +113,30 @@ async fn one_wrong_signature_refuses_the_message_and_makes_its_sender_a_suspect(
     );
     assert!(b.nodes[0].heard.take().is_empty());
     // Its honest messages still count.
+    b.receive(DUTY, &message()).await.unwrap();
+    assert_eq!(b.nodes[0].heard.take().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partial_under_another_share_index_is_refused_and_names_it() {
+    let b = bench();
+    for claimed in [1, 3, 4, 5, 255] {
+        // Well signed by share 2, and said to be another operator's.
+        let mut moved = message();
+        moved.0.get_mut(&key(1)).unwrap().share = ShareIdx(claimed);
+        let refused = b.receive(DUTY, &moved).await.unwrap_err();
+        assert!(
+            matches!(refused, ParSigExError::Refused { validator, .. } if validator == key(1)),
+            "{claimed}: {refused}"
+        );
+        let named = format!("validator {} by share {claimed} ", key(1).short());
+        assert!(refused.to_string().contains(&named), "{refused}");
+    }
+    let mut none = message();
+    none.0.get_mut(&key(1)).unwrap().share = ShareIdx(0);
+    let refused = b.receive(DUTY, &none).await.unwrap_err().to_string();
+    assert!(refused.contains("share index 0 is not one of 1 to 255"), "{refused}");
+    assert!(b.nodes[0].heard.take().is_empty());
     b.receive(DUTY, &message()).await.unwrap();
     assert_eq!(b.nodes[0].heard.take().len(), 1);
 }

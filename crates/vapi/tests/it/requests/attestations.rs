@@ -137,10 +137,28 @@ async fn one_bad_attestation_keeps_the_whole_request_from_being_announced() {
     unknown.attester_index = ValidatorIndex(999);
     let mut no_committee = k.single(1, 1);
     no_committee.committee_index = CommitteeIndex(64);
-    for bad in [wrong, unsigned, no_point, other_data, unknown, no_committee] {
+    // The client gets Charon's words; whose attestation it was and what is wrong with it is for the operator's log.
+    let key = k.groups[1].to_string();
+    for (bad, whose) in [
+        (wrong, &*key),
+        (unsigned, &key),
+        (no_point, &key),
+        (other_data, &key),
+        (unknown, "validator 999"),
+        (no_committee, ""),
+    ] {
+        let lines = Lines::here();
         assert_eq!(k.attest(&[good, bad]).await.error(500), "Internal server error");
+        let said = lines.take(Level::ERROR);
+        assert!(
+            matches!(&said[..], [line] if line.contains("submit_attestations_v2") && line.contains(whose)),
+            "{said:?}, expected {whose:?}"
+        );
     }
     assert!(k.bench.submitted().is_empty());
+    // The good one alone is taken afterwards.
+    assert_eq!(k.attest(&[good]).await.status, StatusCode::OK);
+    assert_eq!(k.bench.submitted()[0].1.0.len(), 1);
 }
 
 #[tokio::test]

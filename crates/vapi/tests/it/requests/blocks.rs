@@ -102,6 +102,31 @@ async fn the_agreed_block_is_taken_signed_in_ssz_and_in_json_on_both_paths() {
 }
 
 #[tokio::test]
+async fn a_block_with_another_shares_signature_is_refused_and_the_right_one_taken_afterwards() {
+    let k = keyed();
+    let agreed = k.proposes();
+    let headers = [
+        ("content-type", "application/octet-stream"),
+        ("eth-consensus-version", "fulu"),
+    ];
+    let path = "/eth/v2/beacon/blocks";
+    let foreign = BlsSignature(k.own[0].sign(&[7; 32]).to_bytes());
+    let bad = agreed.as_ref().clone().sign(foreign);
+    let lines = Lines::here();
+    k.bench.ask("POST", path, &headers, bad.to_ssz()).await.error(500);
+    let said = lines.take(Level::ERROR);
+    let key = k.groups[1].to_string();
+    assert!(
+        matches!(&said[..], [line] if line.contains("signature") && line.contains(&key)),
+        "{said:?}"
+    );
+    assert!(k.bench.submitted().is_empty());
+    let good = k.signed(&agreed).to_ssz();
+    assert_eq!(k.bench.ask("POST", path, &headers, good).await.status, StatusCode::OK);
+    assert_eq!(k.bench.submitted().len(), 1);
+}
+
+#[tokio::test]
 async fn another_block_than_the_agreed_one_is_refused() {
     let k = keyed();
     let agreed = k.proposes();
