@@ -39,8 +39,13 @@ impl DutyGate {
     /// The duty named by a peer, if it is let in now. Before genesis the current slot is 0.
     #[must_use]
     pub fn admit(&self, slot: u64, kind: i64) -> Option<Duty> {
-        let current = self.timing.slot_at(self.clock.now()).unwrap_or(Slot(0));
-        admit(Slot(slot), kind, current, self.timing.slots_per_epoch)
+        admit(Slot(slot), kind, self.now(), self.timing.slots_per_epoch)
+    }
+
+    /// The current slot; 0 before genesis.
+    #[must_use]
+    pub fn now(&self) -> Slot {
+        self.timing.slot_at(self.clock.now()).unwrap_or(Slot(0))
     }
 
     /// Whether the duty is let in now.

@@ -22,7 +22,7 @@ use crate::{
     compute::Broken,
     cx::{CxSource, DutyCx},
     data::{DataError, ParSignedDataSet, decode_parsigex, encode_parsigex},
-    duty::Duty,
+    duty::{Duty, DutyType, Slot},
     event::Event,
     gate::DutyGate,
     ids::{PeerIdx, PubKey, ShareIdx},
@@ -39,6 +39,42 @@ pub const PARSIGEX: ProtocolId = ProtocolId {
     max_frame: 128 << 20,
 };
 
+/// Parts of a sync committee (`SYNC_COMMITTEE_SUBNET_COUNT`, the same on all networks).
+const SUBCOMMITTEES: u64 = 4;
+
+/// Slots that a peer's clock may be ahead of ours.
+const AHEAD: u64 = 1;
+
+/// Whether what is signed for `duty` can exist in slot `now`. Without this a peer could have a block, with megabytes of
+/// blobs, stored for each of the slots that the gate lets in.
+const fn can_exist(duty: Duty, now: Slot) -> bool {
+    match duty.kind {
+        DutyType::Proposer
+        | DutyType::Attester
+        | DutyType::Aggregator
+        | DutyType::SyncMessage
+        | DutyType::SyncContribution => duty.slot.0 <= now.0.saturating_add(AHEAD),
+        // Signed before their slot, or for no slot at all.
+        DutyType::Signature
+        | DutyType::Exit
+        | DutyType::BuilderProposer
+        | DutyType::BuilderRegistration
+        | DutyType::Randao
+        | DutyType::PrepareAggregator
+        | DutyType::PrepareSyncContribution
+        | DutyType::InfoSync => true,
+    }
+}
+
+/// Whether all subcommittees that are named exist.
+fn subcommittees_exist(duty: Duty, set: &ParSignedDataSet) -> Result<(), ParSigExError> {
+    let named = set.0.values().filter_map(|p| p.data.subcommittee());
+    match named.max().filter(|highest| *highest >= SUBCOMMITTEES) {
+        Some(subcommittee) => Err(ParSigExError::Subcommittee { duty, subcommittee }),
+        None => Ok(()),
+    }
+}
+
 /// Why a peer's message is refused as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParSigExError {
@@ -51,6 +87,14 @@ pub enum ParSigExError {
     /// The duty is too far in the future.
     #[error("duty {0} is not let in: too far in the future")]
     Gated(Duty),
+    /// A number that would only make room for more partials of one share.
+    #[error("duty {duty} names sync subcommittee {subcommittee}, there are {SUBCOMMITTEES}")]
+    Subcommittee {
+        /// The duty.
+        duty: Duty,
+        /// What is named.
+        subcommittee: u64,
+    },
     /// A signature is wrong.
     #[error("partial signature of validator {} by share {share} for duty {duty}: {why}", .validator.short())]
     Refused {
@@ -167,9 +211,10 @@ impl ParSigEx {
     pub async fn receive(&self, inbound: Inbound) -> Result<(), ParSigExError> {
         let from = inbound.from.ok_or(ParSigExError::Stranger)?;
         let (duty, set) = decode_parsigex(inbound.msg)?;
-        if !self.parts.gate.allows(duty) {
+        if !self.parts.gate.allows(duty) || !can_exist(duty, self.parts.gate.now()) {
             return Err(ParSigExError::Gated(duty));
         }
+        subcommittees_exist(duty, &set)?;
         self.verify(from, duty, &set).await?;
         self.received
             .emit(&self.parts.cx.cx(duty), Arc::new(set))
@@ -225,5 +270,57 @@ impl ParSigEx {
             })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trireme_eth2::{BlsSignature, SyncCommitteeSelection, ValidatorIndex};
+
+    use super::*;
+    use crate::data::{ParSignedData, SignedData};
+
+    #[test]
+    fn what_depends_on_a_slot_cannot_be_signed_before_it() {
+        let early: Vec<_> = DutyType::ALL
+            .into_iter()
+            .filter(|kind| can_exist(Duty::new(Slot(12), *kind), Slot(10)))
+            .map(DutyType::name)
+            .collect();
+        assert_eq!(
+            early,
+            [
+                "signature",
+                "exit",
+                "builder_proposer",
+                "builder_registration",
+                "randao",
+                "prepare_aggregator",
+                "prepare_sync_contribution",
+                "info_sync",
+            ]
+        );
+        assert!(
+            DutyType::ALL
+                .into_iter()
+                .all(|kind| can_exist(Duty::new(Slot(11), kind), Slot(10)))
+        );
+    }
+
+    #[test]
+    fn a_share_has_no_more_places_than_there_are_subcommittees() {
+        let duty = Duty::new(Slot(1), DutyType::PrepareSyncContribution);
+        let check = |subcommittee_index| {
+            let data = SignedData::SyncCommitteeSelection(SyncCommitteeSelection {
+                validator_index: ValidatorIndex(1),
+                slot: duty.slot,
+                subcommittee_index,
+                selection_proof: BlsSignature([1; 96]),
+            });
+            let share = ShareIdx(1);
+            let set = ParSignedDataSet([(PubKey([1; 48]), ParSignedData { data, share })].into());
+            subcommittees_exist(duty, &set).is_ok()
+        };
+        assert_eq!([0, 3, 4, u64::MAX].map(check), [true, true, false, false]);
     }
 }
