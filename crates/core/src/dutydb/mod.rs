@@ -112,7 +112,9 @@ impl DutyDb {
         }
         let mut over = Vec::new();
         for (duty, set) in duties {
-            if db.deadliner.add(duty) == Admission::Scheduled {
+            // A clock set back makes a trimmed duty look open; what a crash left of it is no reason not to start.
+            let closed = db.lock().floor(duty.kind).is_some_and(|floor| duty.slot <= floor);
+            if !closed && db.deadliner.add(duty) == Admission::Scheduled {
                 let validators: Vec<_> = set.0.keys().copied().collect();
                 let mut guard = db.lock();
                 guard.admit(duty, &set)?;
