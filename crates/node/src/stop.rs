@@ -11,8 +11,10 @@ use trireme_p2p::HostHandle;
 
 /// How long the validator API may finish what it has begun.
 const REQUESTS: Duration = Duration::from_secs(5);
-/// How long background steps may finish.
+/// How long background steps may finish; what still runs then is dropped.
 const STEPS: Duration = Duration::from_secs(10);
+/// After how much of that time they are told to give up, so that the wait for a beacon node that is down ends in order.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// Asks a node to stop. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -105,9 +107,64 @@ impl Parts {
         self.scheduling.stop().await;
         self.vapi_stop.cancel();
         let mut late = self.vapi.finish(REQUESTS).await;
-        self.duties_stop.cancel();
-        late.extend(self.duties.finish(STEPS).await);
+        late.extend(finish_duties(&self.duties, &self.duties_stop).await);
         self.host.shutdown().await;
         late
+    }
+}
+
+/// Lets what was begun come to its end: a partial signature that the validator client has just handed in still goes to
+/// the peers, an aggregate to the beacon node.
+async fn finish_duties(duties: &Life, give_up: &CancellationToken) -> Vec<&'static str> {
+    let late = tokio::select! { biased;
+        late = duties.finish(STEPS) => late,
+        () = async {
+            tokio::time::sleep(GIVE_UP).await;
+            give_up.cancel();
+            std::future::pending().await
+        } => Vec::new(),
+    };
+    give_up.cancel();
+    late
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn steps_that_run_may_finish_before_they_are_told_to_give_up() {
+        let (duties, give_up) = (Life::new(), CancellationToken::new());
+        let (finished, gave_up) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)));
+        for seconds in [1, 4, 100] {
+            let (token, finished, gave_up) = (give_up.clone(), Arc::clone(&finished), Arc::clone(&gave_up));
+            duties.task("step", async move {
+                tokio::select! { biased;
+                    () = token.cancelled() => gave_up.fetch_add(1, Ordering::Relaxed),
+                    () = tokio::time::sleep(Duration::from_secs(seconds)) => finished.fetch_add(1, Ordering::Relaxed),
+                };
+            });
+        }
+        let began = tokio::time::Instant::now();
+        assert!(finish_duties(&duties, &give_up).await.is_empty());
+        assert_eq!(began.elapsed(), GIVE_UP);
+        assert_eq!(
+            (finished.load(Ordering::Relaxed), gave_up.load(Ordering::Relaxed)),
+            (2, 1)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_give_up_is_dropped_and_named() {
+        let (duties, give_up) = (Life::new(), CancellationToken::new());
+        duties.task("stubborn", std::future::pending());
+        let began = tokio::time::Instant::now();
+        assert_eq!(finish_duties(&duties, &give_up).await, ["stubborn"]);
+        assert_eq!(began.elapsed(), STEPS);
     }
 }
