@@ -293,3 +293,38 @@ fn proposals(flags: &RunFlags, problems: &mut Problems) -> ProposalConfig {
         graffiti_disable_client_append: disable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        flags: RunFlags,
+    }
+
+    #[test]
+    fn a_flag_with_nothing_behind_it_yet_is_accepted_with_one_warning() {
+        let given = ["run", "--beacon-node-endpoints=http://bn:5052", "--otlp-address=x:1"];
+        let flags = Only::try_parse_from(given).unwrap().flags;
+        let warnings = |given: &[&str]| {
+            let given = given.iter().map(|f| (*f).to_owned()).collect();
+            config(&flags, &given).map_err(|p| p.to_string()).unwrap().warnings
+        };
+        assert_eq!(warnings(&["beacon-node-endpoints"]), [""; 0]);
+        assert_eq!(
+            warnings(&["beacon-node-endpoints", "otlp-address"]),
+            ["--otlp-address has no effect yet: no traces are sent"]
+        );
+        let command = Only::command();
+        for (flag, _) in NOT_BUILT {
+            assert!(
+                command.get_arguments().any(|a| a.get_long() == Some(flag)),
+                "there is no --{flag}"
+            );
+        }
+    }
+}

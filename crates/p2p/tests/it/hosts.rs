@@ -242,6 +242,39 @@ async fn a_stranger_gets_no_connection() {
     drop(served);
 }
 
+#[tokio::test]
+async fn bytes_that_are_no_handshake_disturb_nobody() {
+    use tokio::io::AsyncWriteExt as _;
+    let (a, b) = pair().await;
+    let _served = a.net.serve(ANSWERED, echo());
+    let mut open = Vec::new();
+    for bytes in [
+        &b""[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x13/multistream/1.0.0\n\xff\xff\xff\xff",
+        &[0xff; 4096],
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(a.listen()).await.unwrap();
+        // The other side may have closed it already.
+        let _ = stream.write_all(bytes).await;
+        open.push(stream);
+    }
+    let question = Bytes::from_static(b"x");
+    assert_eq!(
+        b.net.request(PeerIdx(0), ANSWERED, question.clone()).await.unwrap(),
+        "x"
+    );
+    // A connection that comes while those are open is taken as well.
+    b.handle.shutdown().await;
+    a.connected_to(&[]).await;
+    let mut again = config(&[1, 2], 1);
+    again.known.insert(PeerIdx(0), vec![a.addr()]);
+    let b = start(again).await;
+    b.connected_to(&[0]).await;
+    assert_eq!(b.net.request(PeerIdx(0), ANSWERED, question).await.unwrap(), "x");
+    drop(open);
+}
+
 fn label(node: &crate::cluster::Node, peer: usize) -> trireme_p2p::metrics::PeerLabel {
     trireme_p2p::metrics::PeerLabel {
         peer: node.net.peers()[peer].name.clone(),
