@@ -175,6 +175,8 @@ impl ValidatorApi {
         self.verify(Lane::Attestation, &unverified).await?;
         awaited.set("the store of partial signatures");
         let share = self.cluster.share();
+        // What is refused of one slot must not keep the others' from the cluster.
+        let mut all = Ok(());
         for (slot, set) in sets {
             let partials = set.into_iter().map(|(key, attestation)| {
                 (
@@ -185,13 +187,11 @@ impl ValidatorApi {
                     },
                 )
             });
-            self.announce(
-                Duty::new(slot, DutyType::Attester),
-                ParSignedDataSet(partials.collect()),
-            )
-            .await?;
+            let duty = Duty::new(slot, DutyType::Attester);
+            let announced = self.announce(duty, ParSignedDataSet(partials.collect())).await;
+            all = all.and(announced);
         }
-        Ok(())
+        all
     }
 
     /// Finds the validator of an attestation from before Electra: the one at the only set bit of its committee.

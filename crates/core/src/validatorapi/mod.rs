@@ -1,7 +1,7 @@
 //! The component behind the validator API: what a validator client asks for, and what it hands in.
 //!
 //! Guarantees: it hands out only what the cluster has agreed on; a partial signature leaves it only after it has verified
-//! under our own public share; of a request either every signature is announced or none.
+//! under our own public share; one that does not verify keeps its whole request from being announced.
 //! Not here: HTTP, encodings, time limits (`trireme-vapi`).
 
 mod attestations;

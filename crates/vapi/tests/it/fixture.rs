@@ -63,6 +63,8 @@ pub(crate) struct Known {
     pub(crate) beacon_data: Option<AttestationData>,
     /// The beacon node refuses everything with this.
     pub(crate) refusal: Option<BeaconError>,
+    /// The store of partial signatures refuses those of this slot.
+    pub(crate) refused_slot: Option<Slot>,
     /// Waiting questions end with this instead of waiting.
     pub(crate) no_answer: Option<NoAnswer>,
 }
@@ -79,6 +81,9 @@ pub(crate) struct Neighbours {
 
 impl Neighbours {
     async fn hear(self: Arc<Self>, cx: DutyCx, set: Arc<ParSignedDataSet>) -> Result<(), StepError> {
+        if self.known.lock().unwrap().refused_slot == Some(cx.duty.slot) {
+            return Err(trireme_core::compute::Broken.into());
+        }
         self.submitted.lock().unwrap().push((cx.duty, set));
         Ok(())
     }
@@ -321,6 +326,7 @@ impl Bench {
             upstreams,
             fallbacks,
         } = plan;
+        trireme_testutil::sim::Lines::anywhere();
         let life = Life::new();
         let mut registry = Registry::default();
         let timing = SlotTiming {

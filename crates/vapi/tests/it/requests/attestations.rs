@@ -213,3 +213,26 @@ async fn a_submission_goes_on_when_the_client_hangs_up() {
     k.bench.life.finish(crate::fixture::PATIENCE).await;
     assert_eq!(k.bench.submitted().len(), 1);
 }
+
+#[tokio::test]
+async fn attestations_of_another_slot_than_the_refused_one_are_announced_all_the_same() {
+    let k = keyed();
+    k.decided();
+    let later = Slot(SLOT.0 + 1);
+    k.bench.know(|known| {
+        known.refused_slot = Some(SLOT);
+        known
+            .pubkeys
+            .insert((later, CommitteeIndex(1), ValidatorIndex(101)), k.groups[1]);
+    });
+    let mut other = k.single(1, 1);
+    other.data.slot = later;
+    let root = k
+        .chain
+        .signing_root(hash_tree_root(&other.data), DomainType::BeaconAttester, Epoch(2));
+    other.signature = BlsSignature(k.own[1].sign(&root.0).to_bytes());
+    k.attest(&[k.single(0, 3), other]).await.error(500);
+    let announced = k.bench.submitted();
+    assert_eq!(announced.len(), 1);
+    assert_eq!(announced[0].0, Duty::new(later, DutyType::Attester));
+}
