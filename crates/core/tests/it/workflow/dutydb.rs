@@ -241,3 +241,19 @@ async fn a_block_of_another_slot_than_the_duty_is_refused() {
     );
     store(6).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn remains_of_a_trimmed_duty_do_not_keep_the_node_from_starting_when_the_clock_was_set_back() {
+    use trireme_core::ports::{Batch, Durability, KeyValue as _, Table};
+    let b = bench().await;
+    b.store(1, 2, 9).await.unwrap();
+    // As if a crash had kept the floor and lost the removal.
+    let floor = (Table::DutyFloor, vec![2], Some(1_u64.to_be_bytes().to_vec()));
+    b.store
+        .commit(Batch { writes: vec![floor] }, Durability::Durable)
+        .unwrap();
+    let b = b.restarted(0).await;
+    assert_eq!(b.head(1, 2), None);
+    assert!(b.store(1, 2, 8).await.is_err());
+    b.store(2, 2, 8).await.unwrap();
+}
