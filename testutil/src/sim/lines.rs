@@ -34,6 +34,7 @@ impl Lines {
     /// Begins to collect on this thread.
     #[must_use]
     pub fn here() -> Self {
+        Self::anywhere();
         let kept = Kept::default();
         let collector = Collector(Arc::clone(&kept));
         Self {
