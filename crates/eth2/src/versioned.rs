@@ -3,7 +3,7 @@
 //! The table names the container of every fork, or lists the fork under `absent`; both matches on [`Fork`] are
 //! exhaustive, so a new fork stops compiling here until each table says what it holds.
 //!
-//! ```ignore
+//! ```text
 //! versioned! {
 //!     /// A signed thing.
 //!     pub enum SignedThing {
