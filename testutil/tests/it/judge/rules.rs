@@ -307,7 +307,7 @@ fn changed_block(reason: &str, change: impl Fn(&mut trireme_eth2::fulu::SignedBl
     let mut court = Court::new(Fork::Fulu, 16);
     let mut block = court.block(5, 1);
     let VersionedSignedProposal::Full(ForkedSignedBlock::Fulu(contents)) = &mut block else {
-        unreachable!()
+        unreachable!("a court of Fulu makes full Fulu blocks")
     };
     change(contents);
     let block = court.sign_again(block);
