@@ -25,6 +25,7 @@ pub mod dutydb;
 pub mod entropy;
 pub mod event;
 mod fault;
+pub mod features;
 pub mod fetcher;
 pub mod gate;
 pub mod ids;

@@ -102,8 +102,8 @@ pub(crate) fn register(registry: &mut Registry, config: &NodeConfig, loaded: &Lo
         "Constant 1 with the network's name",
         [NetworkLabel { network }],
     );
-    let features = config.features_enabled.iter().map(|f| FeatureLabel {
-        feature_flags: f.clone(),
+    let features = config.features.named().map(|f| FeatureLabel {
+        feature_flags: f.name().to_owned(),
     });
     constant(
         registry,

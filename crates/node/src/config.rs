@@ -6,6 +6,7 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
+use trireme_core::features::FeatureSet;
 use url::Url;
 
 /// Everything that [`crate::run`] is told.
@@ -39,10 +40,8 @@ pub struct NodeConfig {
     pub proposals: ProposalConfig,
     /// `--consensus-protocol`: the preferred protocol's short name.
     pub consensus_protocol: Option<String>,
-    /// Names from `--feature-set-enable` that are on beyond the defaults; they are also what `app_feature_flags` shows.
-    pub features_enabled: Vec<String>,
-    /// Names from `--feature-set-disable`.
-    pub features_disabled: Vec<String>,
+    /// `--feature-set`, `--feature-set-enable` and `--feature-set-disable`.
+    pub features: FeatureSet,
     /// `--testnet-*`, if complete.
     pub testnet: Option<CustomNetwork>,
 }

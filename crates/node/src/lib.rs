@@ -20,3 +20,4 @@ pub use config::{BeaconConfig, CustomNetwork, NodeConfig, P2pConfig, ProposalCon
 pub use error::NodeError;
 pub use run::run;
 pub use stop::Shutdown;
+pub use trireme_core::features::FeatureSet;

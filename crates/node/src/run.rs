@@ -18,6 +18,7 @@ use trireme_core::{
     compute::Pool,
     consensus::{ConsensusConfig, timer::TimerFeatures},
     entropy::OsEntropy,
+    features::{Feature, FeatureSet},
     fetcher::Graffiti,
     journal::Journal,
     life::{Life, StopReason},
@@ -263,7 +264,8 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
             graffiti,
             builder: config.proposals.builder_api,
             identity: Arc::new(loaded.identity.clone()),
-            consensus: consensus_config(config),
+            consensus: consensus_config(&config.features),
+            features: config.features.clone(),
         },
         &lives,
         &registry,
@@ -484,19 +486,15 @@ fn graffiti(config: &NodeConfig, loaded: &Loaded) -> Result<Graffiti, NodeError>
     })
 }
 
-/// The switches of consensus that `--feature-set-enable` and `--feature-set-disable` set.
-fn consensus_config(config: &NodeConfig) -> ConsensusConfig {
-    let named = |list: &[String], name: &str| list.iter().any(|f| f.eq_ignore_ascii_case(name));
-    let on = |name: &str, default: bool| {
-        !named(&config.features_disabled, name) && (default || named(&config.features_enabled, name))
-    };
+/// The switches of consensus.
+fn consensus_config(features: &FeatureSet) -> ConsensusConfig {
     ConsensusConfig {
         timers: TimerFeatures {
-            eager_double_linear: on("eager_double_linear", true),
-            linear: on("linear", false),
-            proposal_timeout: on("proposal_timeout", true),
+            eager_double_linear: features.enabled(Feature::EagerDoubleLinear),
+            linear: features.enabled(Feature::Linear),
+            proposal_timeout: features.enabled(Feature::ProposalTimeout),
         },
-        participate: on("consensus_participate", true),
+        participate: features.enabled(Feature::ConsensusParticipate),
     }
 }
 

@@ -13,6 +13,7 @@ use trireme_core::{
     consensus::{Consensus, ConsensusConfig, ConsensusMetrics, ConsensusParts},
     cx::CxSource,
     dutydb::DutyDb,
+    features::FeatureSet,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     gate::DutyGate,
     journal::Journal,
@@ -74,6 +75,8 @@ pub struct Settings {
     pub identity: Arc<IdentityKey>,
     /// Switches of consensus.
     pub consensus: ConsensusConfig,
+    /// Features that are on.
+    pub features: FeatureSet,
 }
 
 /// The parts of life that a workflow's tasks belong to, in the order in which they stop.
@@ -134,6 +137,7 @@ impl Workflow {
             builder,
             identity,
             consensus,
+            features: _,
         } = settings;
         let timing = timing(&chain);
         let cx = CxSource::new(timing, lives.duties_stop.clone(), cluster.hash);

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use trireme_node::{BeaconConfig, CustomNetwork, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig};
+use trireme_node::{
+    BeaconConfig, CustomNetwork, FeatureSet, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig,
+};
 use trireme_telemetry::LogConfig;
 use url::Url;
 
 use super::{Given, not_built_yet};
 use crate::{
     about,
-    flags::{P2pFlags, RunFlags},
+    flags::{FeatureFlags, P2pFlags, RunFlags},
     logging::log_config,
     network::{Custom, custom},
     values::{Problems, given},
@@ -21,7 +23,7 @@ const NICKNAME: usize = 32;
 const GRAFFITI: usize = 32;
 const GRAFFITI_TOKEN: usize = 4;
 
-const NOT_BUILT: [(&str, &str); 23] = [
+const NOT_BUILT: [(&str, &str); 22] = [
     (
         "execution-client-rpc-endpoint",
         "signatures of smart-contract wallets are refused",
@@ -47,7 +49,6 @@ const NOT_BUILT: [(&str, &str); 23] = [
     ("simnet-slot-duration", "there is no embedded beacon node"),
     ("simnet-validator-mock", "`trireme devnet` runs mock validator clients"),
     ("simnet-validator-keys-dir", "there is no embedded validator client"),
-    ("feature-set", "features are named one by one"),
 ];
 
 /// Checked settings of a node.
@@ -80,12 +81,6 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
             format_args!("{:?} is not supported, only qbft", flags.consensus_protocol),
         );
     }
-    if !matches!(flags.features.feature_set.as_str(), "alpha" | "beta" | "stable") {
-        p.add(
-            "feature-set",
-            format_args!("{:?} is not one of alpha, beta, stable", flags.features.feature_set),
-        );
-    }
     let testnet = testnet(flags, p, &mut warnings);
     let node = NodeConfig {
         version: about::version(),
@@ -102,11 +97,26 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
         p2p: p2p(&flags.p2p, p, &mut warnings),
         proposals: proposals(flags, p),
         consensus_protocol: given(&flags.consensus_protocol).map(str::to_lowercase),
-        features_enabled: p.list("feature-set-enable", &flags.features.feature_set_enable),
-        features_disabled: p.list("feature-set-disable", &flags.features.feature_set_disable),
+        features: features(&flags.features, p, &mut warnings),
         testnet,
     };
     problems.finish(RunConfig { node, log, warnings })
+}
+
+fn features(flags: &FeatureFlags, problems: &mut Problems, warnings: &mut Vec<String>) -> FeatureSet {
+    let enable = problems.list("feature-set-enable", &flags.feature_set_enable);
+    let disable = problems.list("feature-set-disable", &flags.feature_set_disable);
+    match flags.feature_set.parse() {
+        Ok(min) => {
+            let (set, remarks) = FeatureSet::new(min, &enable, &disable);
+            warnings.extend(remarks.iter().map(ToString::to_string));
+            set
+        }
+        Err(error) => {
+            problems.add("feature-set", error);
+            FeatureSet::default()
+        }
+    }
 }
 
 /// A listen address must say its host; it is resolved when it is bound.

@@ -139,8 +139,7 @@ impl Cluster {
                 graffiti_disable_client_append: false,
             },
             consensus_protocol: None,
-            features_enabled: Vec::new(),
-            features_disabled: Vec::new(),
+            features: trireme_core::features::FeatureSet::default(),
             testnet: None,
         }
     }
