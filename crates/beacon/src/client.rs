@@ -20,9 +20,11 @@ use trireme_core::{
     ports::{BeaconError, BeaconNode, Duties, ProduceBlock},
 };
 use trireme_eth2::{
-    AttestationData, AttesterDuty, Epoch, ExecutionAddress, Fork, HeadEvent, ProposalResponse, ProposerDuty, Root,
-    SingleAttestation, Slot, SyncingStatus, Uint256, ValidatorIndex, ValidatorInfo, Versioned as _,
-    VersionedAttestation, VersionedProposal, VersionedSignedProposal,
+    AttestationData, AttesterDuty, BeaconCommittee, ChainEvent, Epoch, ExecutionAddress, Fork, ForkedAttestation,
+    ProposalResponse, ProposerDuty, Root, SignedContributionAndProof, SignedValidatorRegistrationV1,
+    SignedVoluntaryExit, SingleAttestation, Slot, SyncCommitteeContribution, SyncCommitteeMessage, SyncDuty,
+    SyncingStatus, Uint256, ValidatorIndex, ValidatorInfo, Versioned as _, VersionedAttestation, VersionedProposal,
+    VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
 };
 use url::Url;
 
@@ -40,8 +42,8 @@ const VALIDATOR: usize = 2 * 1024;
 /// Validators beyond this number get more time, each this much (validator-api.md 3.1).
 const MANY_VALIDATORS: usize = 200;
 const PER_VALIDATOR: Duration = Duration::from_millis(50);
-/// Head events that a slow reader may be behind.
-const HEADS: usize = 16;
+/// Events that a slow reader may be behind.
+const EVENTS: usize = 64;
 /// Error texts of a beacon node that had the attestation already, which is what we want.
 const KNOWN_ATTESTATION: &str = "PriorAttestationKnown";
 
@@ -85,7 +87,7 @@ impl Timeouts {
 /// One beacon node.
 pub struct Client {
     pub(crate) http: Http,
-    pub(crate) heads: broadcast::Sender<HeadEvent>,
+    pub(crate) events: broadcast::Sender<ChainEvent>,
     pub(crate) metrics: Metrics,
     timeouts: Timeouts,
 }
@@ -97,6 +99,8 @@ pub(crate) struct Data<T> {
 
 #[derive(Deserialize)]
 struct DutiesAnswer<T> {
+    /// Sync committee duties have none.
+    #[serde(default)]
     dependent_root: Root,
     #[serde(default)]
     execution_optimistic: bool,
@@ -148,7 +152,7 @@ impl Client {
     pub fn new(config: &Config, metrics: Metrics) -> Result<Self, AddressError> {
         Ok(Self {
             http: Http::new(&config.url, &config.headers, metrics.clone())?,
-            heads: broadcast::channel(HEADS).0,
+            events: broadcast::channel(EVENTS).0,
             metrics,
             timeouts: config.timeouts,
         })
@@ -279,6 +283,64 @@ impl Client {
         self.read::<DutiesAnswer<ProposerDuty>>(ask).await.map(Duties::from)
     }
 
+    async fn find_sync_duties(
+        &self,
+        epoch: Epoch,
+        indices: Vec<ValidatorIndex>,
+    ) -> Result<Duties<SyncDuty>, BeaconError> {
+        let ask = Ask {
+            path: format!("eth/v1/validator/duties/sync/{}", epoch.0),
+            limit: LIST,
+            ..self.question(
+                "/eth/v1/validator/duties/sync/{epoch}",
+                "sync_committee_duties",
+                &indices,
+            )?
+        };
+        self.read::<DutiesAnswer<SyncDuty>>(ask).await.map(Duties::from)
+    }
+
+    async fn find_aggregate(
+        &self,
+        slot: Slot,
+        data_root: Root,
+        committee: u64,
+    ) -> Result<VersionedAttestation, BeaconError> {
+        let ask = Ask {
+            query: vec![
+                ("slot", slot.0.to_string()),
+                ("attestation_data_root", hex(&data_root)),
+                ("committee_index", committee.to_string()),
+            ],
+            ..self.get("/eth/v2/validator/aggregate_attestation", "aggregate_attestation")
+        };
+        let attestation: ForkedAttestation = self.read(ask).await?;
+        Ok(VersionedAttestation {
+            validator_index: None,
+            attestation,
+        })
+    }
+
+    async fn find_contribution(
+        &self,
+        slot: Slot,
+        subcommittee: u64,
+        block: Root,
+    ) -> Result<SyncCommitteeContribution, BeaconError> {
+        let ask = Ask {
+            query: vec![
+                ("slot", slot.0.to_string()),
+                ("subcommittee_index", subcommittee.to_string()),
+                ("beacon_block_root", hex(&block)),
+            ],
+            ..self.get(
+                "/eth/v1/validator/sync_committee_contribution",
+                "sync_committee_contribution",
+            )
+        };
+        self.read(ask).await.map(|Data { data }| data)
+    }
+
     async fn find_attestation_data(&self, slot: Slot, committee: u64) -> Result<AttestationData, BeaconError> {
         let ask = Ask {
             query: vec![("slot", slot.0.to_string()), ("committee_index", committee.to_string())],
@@ -293,7 +355,7 @@ impl Client {
             path: format!("eth/v3/validator/blocks/{}", wish.slot.0),
             query: vec![
                 ("randao_reveal", format!("0x{}", hex::encode(wish.randao_reveal.0))),
-                ("graffiti", format!("0x{}", hex::encode(wish.graffiti.0))),
+                ("graffiti", hex(&wish.graffiti)),
                 ("builder_boost_factor", wish.builder_boost_factor.to_string()),
             ],
             accept: SSZ_PREFERRED,
@@ -352,6 +414,36 @@ impl Client {
         Ok(())
     }
 
+    async fn send_aggregates(&self, all: Vec<VersionedSignedAggregateAndProof>) -> Result<(), BeaconError> {
+        const ENDPOINT: &str = "/eth/v2/validator/aggregate_and_proofs";
+        let mut by_fork: BTreeMap<Fork, Vec<_>> = BTreeMap::new();
+        for aggregate in &all {
+            by_fork.entry(aggregate.fork()).or_default().push(aggregate.data_only());
+        }
+        for (fork, list) in by_fork {
+            let mut ask = self.submission(
+                ENDPOINT,
+                "submit_aggregate_attestations",
+                JSON,
+                json_body(ENDPOINT, &list)?,
+            );
+            ask.headers.push(("eth-consensus-version", fork.name().to_owned()));
+            self.http.ask(ask).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a JSON document of which the answer says nothing.
+    async fn send<T: Serialize + Sync>(
+        &self,
+        endpoint: &'static str,
+        label: &'static str,
+        value: &T,
+    ) -> Result<(), BeaconError> {
+        let ask = self.submission(endpoint, label, JSON, json_body(endpoint, value)?);
+        self.http.ask(ask).await.map(drop)
+    }
+
     async fn send_preparations(&self, prep: Vec<(ValidatorIndex, [u8; 20])>) -> Result<(), BeaconError> {
         const ENDPOINT: &str = "/eth/v1/validator/prepare_beacon_proposer";
         let list: Vec<_> = prep
@@ -377,19 +469,80 @@ impl Client {
             .map(drop)
     }
 
-    async fn find_block_root(&self, slot: Slot) -> Result<Option<Root>, BeaconError> {
+    /// The root of the block with this name: a slot, or `head`.
+    async fn find_block_root(&self, block: String) -> Result<Option<Root>, BeaconError> {
         let ask = Ask {
-            path: format!("eth/v1/beacon/blocks/{}/root", slot.0),
+            path: format!("eth/v1/beacon/blocks/{block}/root"),
             ..self.get("/eth/v1/beacon/blocks/{slot}/root", "beacon_block_root")
         };
-        match self.read::<Data<BlockRoot>>(ask).await {
-            Ok(Data {
-                data: BlockRoot { root },
-            }) => Ok(Some(root)),
-            Err(BeaconError::Status { status: 404, .. }) => Ok(None),
-            Err(e) => Err(e),
-        }
+        let found = self.read::<Data<BlockRoot>>(ask).await;
+        or_none(found.map(|Data { data }| data.root))
     }
+
+    async fn find_head_root(&self) -> Result<Root, BeaconError> {
+        let found = self.find_block_root("head".to_owned()).await?;
+        found.ok_or_else(|| BeaconError::Malformed {
+            endpoint: "/eth/v1/beacon/blocks/head/root",
+            reason: "it says that there is no head".to_owned(),
+        })
+    }
+
+    async fn find_block(&self, slot: Slot) -> Result<Option<Arc<VersionedSignedBlock>>, BeaconError> {
+        const ENDPOINT: &str = "/eth/v2/beacon/blocks/{slot}";
+        let ask = Ask {
+            path: format!("eth/v2/beacon/blocks/{}", slot.0),
+            accept: SSZ_PREFERRED,
+            limit: BLOCK,
+            ..self.get(ENDPOINT, "signed_beacon_block")
+        };
+        let Some(answer) = or_none(self.http.ask(ask).await)? else {
+            return Ok(None);
+        };
+        let block = if answer.is_ssz() {
+            VersionedSignedBlock::decode_ssz(fork_of(ENDPOINT, &answer)?, &answer.body)
+                .map_err(|e| malformed(ENDPOINT, e.to_string()))?
+        } else {
+            from_json(ENDPOINT, &answer.body)?
+        };
+        Ok(Some(Arc::new(block)))
+    }
+
+    async fn find_committees(&self, slot: Slot) -> Result<Vec<BeaconCommittee>, BeaconError> {
+        let ask = Ask {
+            path: format!("eth/v1/beacon/states/{}/committees", slot.0),
+            query: vec![("slot", slot.0.to_string())],
+            limit: LIST,
+            ..self.get("/eth/v1/beacon/states/{slot}/committees", "beacon_committees")
+        };
+        self.read(ask).await.map(|Data { data }| data)
+    }
+}
+
+/// What is not there is an answer.
+fn or_none<T>(result: Result<T, BeaconError>) -> Result<Option<T>, BeaconError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(BeaconError::Status { status: 404, .. }) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn hex(root: &Root) -> String {
+    format!("0x{}", hex::encode(root.0))
+}
+
+const fn malformed(endpoint: &'static str, reason: String) -> BeaconError {
+    BeaconError::Malformed { endpoint, reason }
+}
+
+/// The fork that an answer in SSZ names in its header.
+fn fork_of(endpoint: &'static str, answer: &Answer) -> Result<Fork, BeaconError> {
+    const HEADER: &str = "eth-consensus-version";
+    let name = answer
+        .header(HEADER)
+        .ok_or_else(|| malformed(endpoint, format!("the header {HEADER} is missing")))?;
+    name.parse()
+        .map_err(|e: trireme_eth2::UnknownFork| malformed(endpoint, e.to_string()))
 }
 
 /// Serialises as the signed block alone, without version.
@@ -418,15 +571,8 @@ fn json_body<T: Serialize>(endpoint: &'static str, value: &T) -> Result<Bytes, B
 
 /// A block in SSZ; what JSON says beside it is in headers.
 pub(crate) fn block_from_ssz(endpoint: &'static str, answer: &Answer) -> Result<ProposalResponse, BeaconError> {
-    let bad = |reason: String| BeaconError::Malformed { endpoint, reason };
-    let header = |name: &str| {
-        answer
-            .header(name)
-            .ok_or_else(|| bad(format!("the header {name} is missing")))
-    };
-    let fork: Fork = header("eth-consensus-version")?
-        .parse()
-        .map_err(|e: trireme_eth2::UnknownFork| bad(e.to_string()))?;
+    let bad = |reason: String| malformed(endpoint, reason);
+    let fork = fork_of(endpoint, answer)?;
     let blinded = answer
         .header("eth-execution-payload-blinded")
         .is_some_and(|v| v.eq_ignore_ascii_case("true"));
@@ -500,6 +646,32 @@ impl BeaconNode for Client {
         Box::pin(self.find_proposer_duties(epoch))
     }
 
+    fn sync_duties(
+        &self,
+        epoch: Epoch,
+        indices: &[ValidatorIndex],
+    ) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
+        Box::pin(self.find_sync_duties(epoch, indices.to_vec()))
+    }
+
+    fn aggregate_attestation(
+        &self,
+        slot: Slot,
+        data_root: Root,
+        committee: u64,
+    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>> {
+        Box::pin(self.find_aggregate(slot, data_root, committee))
+    }
+
+    fn sync_contribution(
+        &self,
+        slot: Slot,
+        subcommittee: u64,
+        block: Root,
+    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>> {
+        Box::pin(self.find_contribution(slot, subcommittee, block))
+    }
+
     fn attestation_data(&self, slot: Slot, committee: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>> {
         Box::pin(self.find_attestation_data(slot, committee))
     }
@@ -520,11 +692,62 @@ impl BeaconNode for Client {
         Box::pin(self.send_preparations(prep))
     }
 
-    fn block_root(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
-        Box::pin(self.find_block_root(slot))
+    fn submit_aggregates(
+        &self,
+        aggregates: Vec<VersionedSignedAggregateAndProof>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>> {
+        Box::pin(self.send_aggregates(aggregates))
     }
 
-    fn heads(&self) -> broadcast::Receiver<HeadEvent> {
-        self.heads.subscribe()
+    fn submit_sync_messages(&self, messages: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        const ENDPOINT: &str = "/eth/v1/beacon/pool/sync_committees";
+        Box::pin(async move { self.send(ENDPOINT, "submit_sync_committee_messages", &messages).await })
+    }
+
+    fn submit_contributions(
+        &self,
+        contributions: Vec<SignedContributionAndProof>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>> {
+        const ENDPOINT: &str = "/eth/v1/validator/contribution_and_proofs";
+        Box::pin(async move {
+            self.send(ENDPOINT, "submit_sync_committee_contributions", &contributions)
+                .await
+        })
+    }
+
+    fn submit_exit(&self, exit: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>> {
+        const ENDPOINT: &str = "/eth/v1/beacon/pool/voluntary_exits";
+        Box::pin(async move { self.send(ENDPOINT, "submit_voluntary_exit", &exit).await })
+    }
+
+    fn submit_registrations(
+        &self,
+        registrations: Vec<SignedValidatorRegistrationV1>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>> {
+        const ENDPOINT: &str = "/eth/v1/validator/register_validator";
+        Box::pin(async move {
+            self.send(ENDPOINT, "submit_validator_registrations", &registrations)
+                .await
+        })
+    }
+
+    fn block_root(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
+        Box::pin(self.find_block_root(slot.0.to_string()))
+    }
+
+    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>> {
+        Box::pin(self.find_head_root())
+    }
+
+    fn block(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>> {
+        Box::pin(self.find_block(slot))
+    }
+
+    fn committees(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>> {
+        Box::pin(self.find_committees(slot))
+    }
+
+    fn events(&self) -> broadcast::Receiver<ChainEvent> {
+        self.events.subscribe()
     }
 }

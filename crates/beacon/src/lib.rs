@@ -1,6 +1,6 @@
 //! One beacon node over HTTP, behind [`trireme_core::ports::BeaconNode`].
 //!
-//! [`Client`] is the node's calls; [`Client::follow_heads`] keeps its head events coming; [`DutiesOnce`] asks for the
+//! [`Client`] is the node's calls; [`Client::follow_events`] keeps its events coming; [`DutiesOnce`] asks for the
 //! duties of an epoch once. Several beacon nodes will be another implementation of the same port over several clients.
 
 mod chain;

@@ -21,8 +21,10 @@ use trireme_core::{
     ports::{BeaconError, BeaconNode, Duties, ProduceBlock},
 };
 use trireme_eth2::{
-    AttestationData, AttesterDuty, Epoch, HeadEvent, ProposalResponse, ProposerDuty, Root, Slot, SyncingStatus,
-    ValidatorIndex, ValidatorInfo, VersionedAttestation, VersionedSignedProposal,
+    AttestationData, AttesterDuty, BeaconCommittee, ChainEvent, Epoch, HeadEvent, ProposalResponse, ProposerDuty, Root,
+    SignedContributionAndProof, SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot, SyncCommitteeContribution,
+    SyncCommitteeMessage, SyncDuty, SyncingStatus, ValidatorIndex, ValidatorInfo, VersionedAttestation,
+    VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
 };
 
 /// Epochs behind the newest one asked for that are kept.
@@ -35,7 +37,7 @@ type Kept<T> = Arc<OnceCell<Duties<T>>>;
 struct State {
     attester: BTreeMap<(Epoch, Vec<ValidatorIndex>), Kept<AttesterDuty>>,
     proposer: BTreeMap<Epoch, Kept<ProposerDuty>>,
-    heads: broadcast::Receiver<HeadEvent>,
+    events: broadcast::Receiver<ChainEvent>,
 }
 
 /// A beacon node that is asked for the duties of an epoch once.
@@ -53,7 +55,7 @@ impl DutiesOnce {
         let state = State {
             attester: BTreeMap::new(),
             proposer: BTreeMap::new(),
-            heads: inner.heads(),
+            events: inner.events(),
         };
         Self {
             inner,
@@ -76,8 +78,10 @@ impl DutiesOnce {
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match state.heads.try_recv() {
-                Ok(head) => state.follow(&head, self.slots_per_epoch),
+            match state.events.try_recv() {
+                Ok(ChainEvent::Head(head)) => state.follow(&head, self.slots_per_epoch),
+                // The head that comes with it tells what has changed.
+                Ok(ChainEvent::Reorg(_) | ChainEvent::Block(_)) => {}
                 Err(TryRecvError::Lagged(_)) => {
                     state.attester.clear();
                     state.proposer.clear();
@@ -202,8 +206,75 @@ impl BeaconNode for DutiesOnce {
         self.inner.block_root(slot)
     }
 
-    fn heads(&self) -> broadcast::Receiver<HeadEvent> {
-        self.inner.heads()
+    fn sync_duties(
+        &self,
+        epoch: Epoch,
+        indices: &[ValidatorIndex],
+    ) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
+        self.inner.sync_duties(epoch, indices)
+    }
+
+    fn aggregate_attestation(
+        &self,
+        slot: Slot,
+        data_root: Root,
+        committee: u64,
+    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>> {
+        self.inner.aggregate_attestation(slot, data_root, committee)
+    }
+
+    fn sync_contribution(
+        &self,
+        slot: Slot,
+        subcommittee: u64,
+        block: Root,
+    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>> {
+        self.inner.sync_contribution(slot, subcommittee, block)
+    }
+
+    fn submit_aggregates(
+        &self,
+        aggregates: Vec<VersionedSignedAggregateAndProof>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.inner.submit_aggregates(aggregates)
+    }
+
+    fn submit_sync_messages(&self, messages: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.inner.submit_sync_messages(messages)
+    }
+
+    fn submit_contributions(
+        &self,
+        contributions: Vec<SignedContributionAndProof>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.inner.submit_contributions(contributions)
+    }
+
+    fn submit_exit(&self, exit: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.inner.submit_exit(exit)
+    }
+
+    fn submit_registrations(
+        &self,
+        registrations: Vec<SignedValidatorRegistrationV1>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.inner.submit_registrations(registrations)
+    }
+
+    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>> {
+        self.inner.head_root()
+    }
+
+    fn block(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>> {
+        self.inner.block(slot)
+    }
+
+    fn committees(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>> {
+        self.inner.committees(slot)
+    }
+
+    fn events(&self) -> broadcast::Receiver<ChainEvent> {
+        self.inner.events()
     }
 }
 

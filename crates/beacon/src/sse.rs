@@ -1,8 +1,8 @@
-//! Head events, for as long as the node runs.
+//! Heads, reorganisations and blocks, for as long as the node runs.
 //!
 //! Guarantees: a stream that breaks, ends, is refused or says nothing for a minute is opened again; an event that
 //! cannot be read is skipped; memory is bounded whatever the beacon node sends.
-//! Not here: what a new head means for a duty.
+//! Not here: what an event means for a duty.
 
 mod parse;
 
@@ -13,7 +13,7 @@ use trireme_core::{
     ports::{BeaconError, Clock},
     time::SlotTiming,
 };
-use trireme_eth2::HeadEvent;
+use trireme_eth2::{BlockEvent, ChainEvent, HeadEvent, ReorgEvent};
 
 pub(crate) use parse::{Event, Parser};
 
@@ -33,18 +33,22 @@ enum End {
 }
 
 impl Client {
-    /// Follows the head for ever; [`trireme_core::ports::BeaconNode::heads`] hands out what arrives. Drop-safe.
-    pub async fn follow_heads(&self, clock: &dyn Clock, timing: SlotTiming) {
+    /// Follows the chain for ever; [`trireme_core::ports::BeaconNode::events`] hands out what arrives. Drop-safe.
+    pub async fn follow_events(&self, clock: &dyn Clock, timing: SlotTiming) {
         let mut failures = 0_u32;
         loop {
-            match self.http.stream("eth/v1/events", &[("topics", "head")]).await {
+            match self
+                .http
+                .stream("eth/v1/events", &[("topics", "head,chain_reorg,block")])
+                .await
+            {
                 Ok(response) => {
                     failures = 0;
-                    let why = match self.read_heads(response, clock, timing).await {
+                    let why = match self.read_events(response, clock, timing).await {
                         End::Closed(why) => why.to_owned(),
                         End::Broke(why) => why,
                     };
-                    tracing::debug!(address = self.address(), why, "Head events ended, opening them again");
+                    tracing::debug!(address = self.address(), why, "Events ended, opening them again");
                 }
                 Err(error) => {
                     note(self.address(), &error, failures);
@@ -55,7 +59,7 @@ impl Client {
         }
     }
 
-    async fn read_heads(&self, mut response: reqwest::Response, clock: &dyn Clock, timing: SlotTiming) -> End {
+    async fn read_events(&self, mut response: reqwest::Response, clock: &dyn Clock, timing: SlotTiming) -> End {
         let mut parser = Parser::default();
         loop {
             let chunk = match tokio::time::timeout(IDLE, response.chunk()).await {
@@ -75,18 +79,25 @@ impl Client {
     }
 
     fn take(&self, event: &Event, clock: &dyn Clock, timing: SlotTiming) {
-        if event.name != "head" {
-            return;
-        }
-        match serde_json::from_str::<HeadEvent>(&event.data) {
-            Ok(head) => {
-                let delay = clock.now().since(timing.start(head.slot));
-                let fresh = delay < timing.slot_duration;
-                self.metrics.head(self.address(), head.slot.0, fresh.then_some(delay));
+        let read = match event.name.as_str() {
+            "head" => serde_json::from_str::<HeadEvent>(&event.data).map(ChainEvent::Head),
+            "chain_reorg" => serde_json::from_str::<ReorgEvent>(&event.data).map(ChainEvent::Reorg),
+            "block" => serde_json::from_str::<BlockEvent>(&event.data).map(ChainEvent::Block),
+            _ => return,
+        };
+        match read {
+            Ok(what) => {
+                if let ChainEvent::Head(head) = &what {
+                    let delay = clock.now().since(timing.start(head.slot));
+                    let fresh = delay < timing.slot_duration;
+                    self.metrics.head(self.address(), head.slot.0, fresh.then_some(delay));
+                }
                 // Nobody listening is fine.
-                let _receivers = self.heads.send(head);
+                let _receivers = self.events.send(what);
             }
-            Err(error) => tracing::debug!(address = self.address(), %error, "A head event cannot be read"),
+            Err(error) => {
+                tracing::debug!(address = self.address(), topic = event.name, %error, "An event cannot be read");
+            }
         }
     }
 }
@@ -94,8 +105,8 @@ impl Client {
 /// The first failure of a row is worth a warning, the others are steps.
 fn note(address: &str, error: &BeaconError, failures: u32) {
     if failures == 0 {
-        tracing::warn!(address, %error, "No head events from the beacon node; duties go on by the clock");
+        tracing::warn!(address, %error, "No events from the beacon node; duties go on by the clock");
     } else {
-        tracing::debug!(address, %error, failures, "Still no head events");
+        tracing::debug!(address, %error, failures, "Still no events");
     }
 }

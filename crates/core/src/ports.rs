@@ -7,8 +7,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use trireme_eth2::{
-    AttestationData, AttesterDuty, BlsSignature, Epoch, HeadEvent, ProposalResponse, ProposerDuty, Root, Slot,
-    SyncingStatus, ValidatorIndex, ValidatorInfo, VersionedAttestation, VersionedSignedProposal,
+    AttestationData, AttesterDuty, BeaconCommittee, BlsSignature, ChainEvent, Epoch, ProposalResponse, ProposerDuty,
+    Root, SignedContributionAndProof, SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot,
+    SyncCommitteeContribution, SyncCommitteeMessage, SyncDuty, SyncingStatus, ValidatorIndex, ValidatorInfo,
+    VersionedAttestation, VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
 };
 use trireme_keys::PeerId;
 
@@ -186,7 +188,7 @@ pub enum BeaconError {
 /// A list of duties with the block root that it depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duties<T> {
-    /// `dependent_root` of the answer.
+    /// `dependent_root` of the answer; zero for sync committee duties, which have none.
     pub dependent_root: Root,
     /// `execution_optimistic` of the answer.
     pub execution_optimistic: bool,
@@ -223,8 +225,28 @@ pub trait BeaconNode: Send + Sync {
     ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>>;
     /// `GET /eth/v1/validator/duties/proposer/{epoch}`, all proposers of the epoch.
     fn proposer_duties(&self, epoch: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>>;
+    /// `POST /eth/v1/validator/duties/sync/{epoch}`.
+    fn sync_duties(
+        &self,
+        epoch: Epoch,
+        indices: &[ValidatorIndex],
+    ) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>>;
     /// `GET /eth/v1/validator/attestation_data`.
     fn attestation_data(&self, slot: Slot, committee: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>>;
+    /// `GET /eth/v2/validator/aggregate_attestation`; without validator index.
+    fn aggregate_attestation(
+        &self,
+        slot: Slot,
+        data_root: Root,
+        committee: u64,
+    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>>;
+    /// `GET /eth/v1/validator/sync_committee_contribution`.
+    fn sync_contribution(
+        &self,
+        slot: Slot,
+        subcommittee: u64,
+        block: Root,
+    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>>;
     /// `GET /eth/v3/validator/blocks/{slot}`, as SSZ where the node offers it.
     fn produce_block(&self, ask: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>>;
     /// `POST /eth/v2/beacon/pool/attestations`; converts to `SingleAttestation` from Electra on.
@@ -233,10 +255,35 @@ pub trait BeaconNode: Send + Sync {
     fn submit_proposal(&self, block: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>>;
     /// `POST /eth/v1/validator/prepare_beacon_proposer`: index and 20-byte fee recipient.
     fn prepare_proposers(&self, prep: Vec<(ValidatorIndex, [u8; 20])>) -> BoxFuture<'_, Result<(), BeaconError>>;
+    /// `POST /eth/v2/validator/aggregate_and_proofs`.
+    fn submit_aggregates(
+        &self,
+        aggregates: Vec<VersionedSignedAggregateAndProof>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>>;
+    /// `POST /eth/v1/beacon/pool/sync_committees`.
+    fn submit_sync_messages(&self, messages: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>>;
+    /// `POST /eth/v1/validator/contribution_and_proofs`.
+    fn submit_contributions(
+        &self,
+        contributions: Vec<SignedContributionAndProof>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>>;
+    /// `POST /eth/v1/beacon/pool/voluntary_exits`.
+    fn submit_exit(&self, exit: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>>;
+    /// `POST /eth/v1/validator/register_validator`.
+    fn submit_registrations(
+        &self,
+        registrations: Vec<SignedValidatorRegistrationV1>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>>;
     /// `GET /eth/v1/beacon/blocks/{slot}/root`; `None` if the slot is empty (404).
     fn block_root(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>>;
-    /// Head events since the call; a slow reader misses old ones. Reconnects by itself.
-    fn heads(&self) -> tokio::sync::broadcast::Receiver<HeadEvent>;
+    /// `GET /eth/v1/beacon/blocks/head/root`.
+    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>>;
+    /// `GET /eth/v2/beacon/blocks/{slot}`, as SSZ where the node offers it; `None` if the slot is empty (404).
+    fn block(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>>;
+    /// `GET /eth/v1/beacon/states/{slot}/committees?slot={slot}`: all committees of the slot.
+    fn committees(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>>;
+    /// Heads, reorganisations and blocks since the call; a slow reader misses old ones. Reconnects by itself.
+    fn events(&self) -> tokio::sync::broadcast::Receiver<ChainEvent>;
 }
 
 // === Storage

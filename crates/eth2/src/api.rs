@@ -190,6 +190,56 @@ pub struct HeadEvent {
     pub execution_optimistic: bool,
 }
 
+/// An event of the topic `chain_reorg`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReorgEvent {
+    /// The new head's slot.
+    pub slot: Slot,
+    /// How many slots before it the chains part.
+    #[serde(with = "quoted")]
+    pub depth: u64,
+    /// The head that was.
+    #[serde(default)]
+    pub old_head_block: Root,
+    /// The head that is.
+    #[serde(default)]
+    pub new_head_block: Root,
+}
+
+/// An event of the topic `block`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BlockEvent {
+    /// The block's slot.
+    pub slot: Slot,
+    /// The block.
+    pub block: Root,
+    /// Whether it has not been verified by an execution client.
+    #[serde(default)]
+    pub execution_optimistic: bool,
+}
+
+/// What a beacon node tells of its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChainEvent {
+    /// Another head.
+    Head(HeadEvent),
+    /// A head that does not build on the one before.
+    Reorg(ReorgEvent),
+    /// A block was taken in; it may become the head.
+    Block(BlockEvent),
+}
+
+/// Who attests together in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BeaconCommittee {
+    /// Its number in the slot.
+    pub index: CommitteeIndex,
+    /// The slot.
+    pub slot: Slot,
+    /// Its members, in the order of the aggregation bits.
+    pub validators: Vec<ValidatorIndex>,
+}
+
 /// How the chain began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Genesis {

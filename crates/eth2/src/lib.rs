@@ -10,6 +10,7 @@ pub mod altair;
 pub mod api;
 mod attestation;
 pub mod bellatrix;
+mod block;
 pub mod capella;
 mod container;
 pub mod deneb;
@@ -34,6 +35,7 @@ pub use altair::{
 };
 pub use api::*;
 pub use attestation::*;
+pub use block::VersionedSignedBlock;
 pub use container::*;
 pub use electra::SingleAttestation;
 pub use fork::{Fork, UnknownFork};

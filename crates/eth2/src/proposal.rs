@@ -6,8 +6,9 @@ use ssz_types::typenum::Unsigned;
 
 use crate::{
     BeaconBlock, BlockContents, BlsSignature, Container, DataOnly, ExecutionAddress, Fork, Gnosis, PresetKind, Root,
-    SignedBeaconBlock, SignedBlockContents, Slot, Uint256, ValidatorIndex, Versioned, VersionedError, altair,
-    bellatrix, capella, deneb, electra, fulu, hash_tree_root, phase0, phase0::BeaconBlockHeader, versioned::versioned,
+    SignedBeaconBlock, SignedBlockContents, Slot, Uint256, ValidatorIndex, Versioned, VersionedError,
+    VersionedSignedBlock, altair, bellatrix, capella, deneb, electra, fulu, hash_tree_root, phase0,
+    phase0::BeaconBlockHeader, versioned::versioned,
 };
 
 /// What has a block in it: the block itself, a signed one, or contents with blobs.
@@ -274,6 +275,11 @@ macro_rules! gnosis_root {
             $enum::Fulu(x) => recast::<fulu::BeaconBlock<Gnosis>>(x.block()),
         }
     };
+}
+
+/// The root of a block of the chain by the Gnosis limits.
+pub(crate) fn chain_block_root_on_gnosis(block: &VersionedSignedBlock) -> Result<Root, TooManyWithdrawals> {
+    gnosis_root!(VersionedSignedBlock, block)
 }
 
 macro_rules! full_or_blinded {

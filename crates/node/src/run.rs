@@ -232,7 +232,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     {
         let (client, clock) = (Arc::clone(&client), Arc::clone(&clock));
         life.task("head events", async move {
-            client.follow_heads(clock.as_ref(), timing).await
+            client.follow_events(clock.as_ref(), timing).await
         });
     }
     let beacon_peers = BeaconPeers::default();

@@ -7,7 +7,7 @@ struct Node {
     asked: AtomicUsize,
     root: Mutex<Root>,
     down: Mutex<bool>,
-    heads: broadcast::Sender<HeadEvent>,
+    events: broadcast::Sender<ChainEvent>,
 }
 
 impl Node {
@@ -17,7 +17,7 @@ impl Node {
             asked: AtomicUsize::new(0),
             root,
             down: Mutex::new(false),
-            heads: broadcast::channel(4).0,
+            events: broadcast::channel(4).0,
         })
     }
 
@@ -52,7 +52,7 @@ impl Node {
             current_duty_dependent_root: Root([current; 32]),
             execution_optimistic: false,
         };
-        self.heads.send(head).unwrap();
+        self.events.send(ChainEvent::Head(head)).unwrap();
     }
 }
 
@@ -98,8 +98,51 @@ impl BeaconNode for Node {
     fn block_root(&self, _: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
         unused()
     }
-    fn heads(&self) -> broadcast::Receiver<HeadEvent> {
-        self.heads.subscribe()
+    fn sync_duties(&self, _: Epoch, _: &[ValidatorIndex]) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
+        unused()
+    }
+    fn aggregate_attestation(
+        &self,
+        _: Slot,
+        _: Root,
+        _: u64,
+    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>> {
+        unused()
+    }
+    fn sync_contribution(
+        &self,
+        _: Slot,
+        _: u64,
+        _: Root,
+    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>> {
+        unused()
+    }
+    fn submit_aggregates(&self, _: Vec<VersionedSignedAggregateAndProof>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unused()
+    }
+    fn submit_sync_messages(&self, _: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unused()
+    }
+    fn submit_contributions(&self, _: Vec<SignedContributionAndProof>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unused()
+    }
+    fn submit_exit(&self, _: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unused()
+    }
+    fn submit_registrations(&self, _: Vec<SignedValidatorRegistrationV1>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unused()
+    }
+    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>> {
+        unused()
+    }
+    fn block(&self, _: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>> {
+        unused()
+    }
+    fn committees(&self, _: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>> {
+        unused()
+    }
+    fn events(&self) -> broadcast::Receiver<ChainEvent> {
+        self.events.subscribe()
     }
 }
 

@@ -10,7 +10,7 @@ use trireme_core::{
     time::{SlotTiming, UnixTime},
 };
 use trireme_eth2::{
-    AttestationData, BlsSignature, CommitteeIndex, Fork, ForkedAttestation, Root, SingleAttestation, Slot,
+    AttestationData, BlsSignature, ChainEvent, CommitteeIndex, Fork, ForkedAttestation, Root, SingleAttestation, Slot,
     ValidatorIndex, VersionedAttestation, VersionedSignedProposal, electra, phase0,
 };
 
@@ -224,7 +224,7 @@ async fn heads_go_on_after_the_stream_was_refused_and_broke() {
     );
     server.plan(200, &stream, head(3));
     let client = client(&server);
-    let mut heads = client.heads();
+    let mut events = client.events();
     let timing = SlotTiming {
         genesis: UnixTime::from_secs(1),
         slot_duration: Duration::from_secs(12),
@@ -232,12 +232,15 @@ async fn heads_go_on_after_the_stream_was_refused_and_broke() {
     };
     let read = async {
         for slot in 1..=3 {
-            assert_eq!(heads.recv().await.unwrap().slot, Slot(slot));
+            let ChainEvent::Head(head) = events.recv().await.unwrap() else {
+                panic!("only heads were sent");
+            };
+            assert_eq!(head.slot, Slot(slot));
         }
     };
     tokio::select! { biased;
         () = read => {}
-        () = client.follow_heads(&SystemClock, timing) => {}
+        () = client.follow_events(&SystemClock, timing) => {}
     }
     assert!(
         server

@@ -18,7 +18,8 @@ use trireme_core::{
     time::{SlotTiming, UnixTime},
 };
 use trireme_eth2::{
-    BlsSignature, Epoch, Root, SingleAttestation, Slot, ValidatorIndex, ValidatorInfo, VersionedSignedProposal,
+    BlsSignature, ChainEvent, Epoch, Root, SingleAttestation, Slot, ValidatorIndex, ValidatorInfo,
+    VersionedSignedProposal,
 };
 use trireme_testutil::judge;
 
@@ -232,7 +233,7 @@ async fn replay_events(e: &Exchange) {
         + String::from_utf8_lossy(&body).matches("event:head\n").count();
     server.plan(200, &[("content-type", "text/event-stream")], body);
     let client = client(&server);
-    let mut heads = client.heads();
+    let mut events = client.events();
     let timing = SlotTiming {
         genesis: UnixTime::from_secs(1),
         slot_duration: Duration::from_secs(6),
@@ -245,8 +246,9 @@ async fn replay_events(e: &Exchange) {
     let read = async {
         let mut read = 0;
         while read < expected {
-            match heads.recv().await {
-                Ok(_) => read += 1,
+            match events.recv().await {
+                Ok(ChainEvent::Head(_)) => read += 1,
+                Ok(ChainEvent::Reorg(_) | ChainEvent::Block(_)) => {}
                 Err(RecvError::Lagged(missed)) => read += missed,
                 Err(RecvError::Closed) => panic!("the client is still there"),
             }
@@ -254,7 +256,7 @@ async fn replay_events(e: &Exchange) {
     };
     tokio::select! { biased;
         () = read => {}
-        () = client.follow_heads(&SystemClock, timing) => {}
+        () = client.follow_events(&SystemClock, timing) => {}
     }
 }
 

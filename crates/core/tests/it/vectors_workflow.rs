@@ -173,7 +173,11 @@ fn given(expected: &[Announced], validators: &BTreeMap<ValidatorIndex, PubKey>, 
             });
         }
     }
-    Given { attesters, proposers }
+    Given {
+        attesters,
+        proposers,
+        ..Given::default()
+    }
 }
 
 /// Runs the scheduler over `slots` slots of the mock's chain and returns what it announced, in the order of the file:

@@ -33,9 +33,11 @@ use trireme_core::{
     validatorapi::{AwaitUnsigned, DutyDefinitions, NoAnswer, Parts, PubKeyByAttestation, ValidatorApi},
 };
 use trireme_eth2::{
-    AttestationData, AttesterDuty, BlsSignature, ChainSpec, CommitteeIndex, Epoch, Genesis, HeadEvent,
-    ProposalResponse, ProposerDuty, Root, Slot, SyncingStatus, ValidatorIndex, ValidatorInfo, VersionedAttestation,
-    VersionedProposal, VersionedSignedProposal,
+    AttestationData, AttesterDuty, BeaconCommittee, BlsSignature, ChainEvent, ChainSpec, CommitteeIndex, Epoch,
+    Genesis, ProposalResponse, ProposerDuty, Root, SignedContributionAndProof, SignedValidatorRegistrationV1,
+    SignedVoluntaryExit, Slot, SyncCommitteeContribution, SyncCommitteeMessage, SyncDuty, SyncingStatus,
+    ValidatorIndex, ValidatorInfo, VersionedAttestation, VersionedProposal, VersionedSignedAggregateAndProof,
+    VersionedSignedBlock, VersionedSignedProposal,
 };
 use trireme_vapi::{Config, Metrics, Proxy, Server, Upstream};
 use url::Url;
@@ -174,7 +176,50 @@ impl BeaconNode for Neighbours {
     fn block_root(&self, _: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
         self.nowhere("block_root")
     }
-    fn heads(&self) -> tokio::sync::broadcast::Receiver<HeadEvent> {
+    fn sync_duties(&self, _: Epoch, _: &[ValidatorIndex]) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
+        self.nowhere("sync_duties")
+    }
+    fn aggregate_attestation(
+        &self,
+        _: Slot,
+        _: Root,
+        _: u64,
+    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>> {
+        self.nowhere("aggregate_attestation")
+    }
+    fn sync_contribution(
+        &self,
+        _: Slot,
+        _: u64,
+        _: Root,
+    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>> {
+        self.nowhere("sync_contribution")
+    }
+    fn submit_aggregates(&self, _: Vec<VersionedSignedAggregateAndProof>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.nowhere("submit_aggregates")
+    }
+    fn submit_sync_messages(&self, _: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.nowhere("submit_sync_messages")
+    }
+    fn submit_contributions(&self, _: Vec<SignedContributionAndProof>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.nowhere("submit_contributions")
+    }
+    fn submit_exit(&self, _: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.nowhere("submit_exit")
+    }
+    fn submit_registrations(&self, _: Vec<SignedValidatorRegistrationV1>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        self.nowhere("submit_registrations")
+    }
+    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>> {
+        self.nowhere("head_root")
+    }
+    fn block(&self, _: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>> {
+        self.nowhere("block")
+    }
+    fn committees(&self, _: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>> {
+        self.nowhere("committees")
+    }
+    fn events(&self) -> tokio::sync::broadcast::Receiver<ChainEvent> {
         tokio::sync::broadcast::channel(1).1
     }
 }

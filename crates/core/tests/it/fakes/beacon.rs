@@ -15,15 +15,31 @@ use trireme_core::{
     ports::{BeaconError, BeaconNode, Duties, ProduceBlock},
 };
 use trireme_eth2::{
-    AttestationData, AttesterDuty, BlsPubkey, Checkpoint, CommitteeIndex, Epoch, ForkedBlock, Gwei, HeadEvent,
-    ProposalResponse, ProposerDuty, Root, Slot, SyncingStatus, Uint256, ValidatorIndex, ValidatorInfo, ValidatorRecord,
-    ValidatorStatus, VersionedAttestation, VersionedProposal, VersionedSignedProposal, fulu,
+    AttestationData, AttesterDuty, BeaconCommittee, BlsPubkey, BlsSignature, ChainEvent, Checkpoint, CommitteeIndex,
+    Epoch, ForkedAttestation, ForkedBlock, Gwei, ProposalResponse, ProposerDuty, Root, SignedContributionAndProof,
+    SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot, SyncCommitteeContribution, SyncCommitteeMessage,
+    SyncDuty, SyncingStatus, Uint256, ValidatorIndex, ValidatorInfo, ValidatorRecord, ValidatorStatus,
+    VersionedAttestation, VersionedProposal, VersionedSignedAggregateAndProof, VersionedSignedBlock,
+    VersionedSignedProposal, electra, fulu, hash_tree_root,
+    ssz_types::{BitList, BitVector},
 };
 
 /// Duties given by hand, all within the first epoch.
+#[derive(Default)]
 pub(crate) struct Given {
     pub(crate) attesters: Vec<AttesterDuty>,
     pub(crate) proposers: Vec<ProposerDuty>,
+    pub(crate) sync: Vec<SyncDuty>,
+}
+
+/// What was submitted beside attestations and blocks.
+#[derive(Default)]
+pub(crate) struct Submitted {
+    pub(crate) aggregates: Vec<VersionedSignedAggregateAndProof>,
+    pub(crate) sync_messages: Vec<SyncCommitteeMessage>,
+    pub(crate) contributions: Vec<SignedContributionAndProof>,
+    pub(crate) exits: Vec<SignedVoluntaryExit>,
+    pub(crate) registrations: Vec<SignedValidatorRegistrationV1>,
 }
 
 pub(crate) struct FakeBeacon {
@@ -43,8 +59,9 @@ pub(crate) struct FakeBeacon {
     /// Nothing is answered any more but with this, if it is there.
     pub(crate) away: Mutex<Option<BeaconError>>,
     pub(crate) prepared: Mutex<Vec<(ValidatorIndex, [u8; 20])>>,
+    pub(crate) others: Mutex<Submitted>,
     pub(crate) version: String,
-    heads: broadcast::Sender<HeadEvent>,
+    pub(crate) events: broadcast::Sender<ChainEvent>,
 }
 
 impl FakeBeacon {
@@ -72,7 +89,8 @@ impl FakeBeacon {
             away: Mutex::default(),
             prepared: Mutex::default(),
             version: "Lighthouse/v8".to_owned(),
-            heads: broadcast::channel(4).0,
+            others: Mutex::default(),
+            events: broadcast::channel(4).0,
         }
     }
 
@@ -128,6 +146,14 @@ macro_rules! unless_away {
             return ready(Err(error));
         }
     };
+}
+
+fn unknown(endpoint: &'static str) -> BeaconError {
+    BeaconError::Status {
+        endpoint,
+        status: 404,
+        message: "not found".to_owned(),
+    }
 }
 
 impl BeaconNode for FakeBeacon {
@@ -281,7 +307,134 @@ impl BeaconNode for FakeBeacon {
         ready(Ok(blocks.iter().find(|b| b.slot() == slot).map(|b| b.block_root())))
     }
 
-    fn heads(&self) -> broadcast::Receiver<HeadEvent> {
-        self.heads.subscribe()
+    fn sync_duties(
+        &self,
+        _epoch: Epoch,
+        indices: &[ValidatorIndex],
+    ) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
+        unless_away!(self);
+        let given = self.given.as_ref().map_or(&[][..], |given| &given.sync);
+        let duties = given
+            .iter()
+            .filter(|d| indices.contains(&d.validator_index))
+            .cloned()
+            .collect();
+        ready(Ok(Self::duties(duties)))
+    }
+
+    fn aggregate_attestation(
+        &self,
+        slot: Slot,
+        data_root: Root,
+        committee: u64,
+    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>> {
+        unless_away!(self);
+        let data = attestation_data(slot, self.slots_per_epoch, self.view);
+        if hash_tree_root(&data) != data_root {
+            return ready(Err(unknown("/aggregate_attestation")));
+        }
+        let mut committee_bits = BitVector::new();
+        committee_bits.set(usize::try_from(committee).unwrap(), true).unwrap();
+        let attestation = ForkedAttestation::Fulu(electra::Attestation {
+            aggregation_bits: BitList::with_capacity(4).unwrap(),
+            data,
+            signature: BlsSignature([8; 96]),
+            committee_bits,
+        });
+        ready(Ok(VersionedAttestation {
+            validator_index: None,
+            attestation,
+        }))
+    }
+
+    fn sync_contribution(
+        &self,
+        slot: Slot,
+        subcommittee: u64,
+        block: Root,
+    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>> {
+        unless_away!(self);
+        ready(Ok(SyncCommitteeContribution {
+            slot,
+            beacon_block_root: block,
+            subcommittee_index: subcommittee,
+            aggregation_bits: BitVector::new(),
+            signature: BlsSignature([9; 96]),
+        }))
+    }
+
+    fn submit_aggregates(
+        &self,
+        aggregates: Vec<VersionedSignedAggregateAndProof>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unless_away!(self);
+        if let Some(error) = self.refusal.lock().unwrap().clone() {
+            return ready(Err(error));
+        }
+        self.others.lock().unwrap().aggregates.extend(aggregates);
+        ready(Ok(()))
+    }
+
+    fn submit_sync_messages(&self, messages: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unless_away!(self);
+        if let Some(error) = self.refusal.lock().unwrap().clone() {
+            return ready(Err(error));
+        }
+        self.others.lock().unwrap().sync_messages.extend(messages);
+        ready(Ok(()))
+    }
+
+    fn submit_contributions(
+        &self,
+        contributions: Vec<SignedContributionAndProof>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unless_away!(self);
+        if let Some(error) = self.refusal.lock().unwrap().clone() {
+            return ready(Err(error));
+        }
+        self.others.lock().unwrap().contributions.extend(contributions);
+        ready(Ok(()))
+    }
+
+    fn submit_exit(&self, exit: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unless_away!(self);
+        if let Some(error) = self.refusal.lock().unwrap().clone() {
+            return ready(Err(error));
+        }
+        self.others.lock().unwrap().exits.push(exit);
+        ready(Ok(()))
+    }
+
+    fn submit_registrations(
+        &self,
+        registrations: Vec<SignedValidatorRegistrationV1>,
+    ) -> BoxFuture<'_, Result<(), BeaconError>> {
+        unless_away!(self);
+        if let Some(error) = self.refusal.lock().unwrap().clone() {
+            return ready(Err(error));
+        }
+        self.others.lock().unwrap().registrations.extend(registrations);
+        ready(Ok(()))
+    }
+
+    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>> {
+        unless_away!(self);
+        ready(Ok(Root([self.view; 32])))
+    }
+
+    fn block(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>> {
+        unless_away!(self);
+        let _ = slot;
+        ready(Ok(None))
+    }
+
+    fn committees(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>> {
+        unless_away!(self);
+        let _ = slot;
+        ready(Ok(Vec::new()))
+    }
+
+    fn events(&self) -> broadcast::Receiver<ChainEvent> {
+        self.events.subscribe()
     }
 }
