@@ -9,14 +9,16 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
 
 mod process;
+pub mod text;
 
 pub use process::ProcessMetrics;
+pub use text::PROMETHEUS;
 
 use crate::logs::Level;
 
@@ -57,18 +59,15 @@ pub fn registry(labels: &ClusterLabels) -> Registry {
 /// A registry that parts may still add to while it is served.
 pub type SharedRegistry = Arc<Mutex<Registry>>;
 
-/// The media type of [`exposition`].
-pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Everything in the registry as OpenMetrics text.
+/// Everything in the registry as Prometheus' text format, of media type [`PROMETHEUS`].
 ///
 /// # Errors
 ///
 /// If a metric refuses to be written.
 pub fn exposition(registry: &SharedRegistry) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
-    text::encode(&mut out, &registry.lock().unwrap_or_else(PoisonError::into_inner))?;
-    Ok(out)
+    encode(&mut out, &registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+    Ok(text::prometheus(&out))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     health::Readiness,
-    metrics::{OPENMETRICS, SharedRegistry, exposition},
+    metrics::{PROMETHEUS, SharedRegistry, exposition},
 };
 
 /// What the monitoring address serves.
@@ -46,7 +46,7 @@ impl Monitoring {
 
 async fn metrics(State(monitoring): State<Monitoring>) -> Response {
     match exposition(&monitoring.registry) {
-        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, PROMETHEUS)], text).into_response(),
         Err(e) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("a metric cannot be written: {e}"),
@@ -109,10 +109,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_are_openmetrics_text_and_unknown_paths_are_404() {
+    async fn metrics_are_prometheus_text_and_unknown_paths_are_404() {
         let (status, body, kind) = get(Readiness::Ready, "/metrics").await;
-        assert_eq!((status, body.as_str()), (StatusCode::OK, "# EOF\n"));
-        assert_eq!(kind.as_deref(), Some(OPENMETRICS));
+        assert_eq!((status, body.as_str()), (StatusCode::OK, ""));
+        assert_eq!(kind.as_deref(), Some(PROMETHEUS));
         assert_eq!(get(Readiness::Ready, "/nothing").await.0, StatusCode::NOT_FOUND);
     }
 }
