@@ -37,6 +37,7 @@ use crate::{
     metrics::P2pMetrics,
     net::Net,
     peerinfo,
+    ping::Pinger,
     protocol::PEERINFO,
     relays::{self, Found},
     swarm,
@@ -234,6 +235,16 @@ impl Host {
         if ask_peerinfo {
             life.task("p2p.peerinfo", client.run(peers, me));
         }
+        let (dead_tx, dead) = mpsc::channel(QUEUE);
+        let others = ids.iter().filter(|(_, p)| p.idx != me);
+        let pinger = Pinger {
+            operators: others.map(|(id, p)| (*id, p.clone())).collect(),
+            table: Arc::clone(&table),
+            metrics: metrics.clone(),
+            entropy: Arc::clone(&entropy),
+            dead: dead_tx,
+        };
+        life.task("p2p.ping", pinger.run());
         for worker in inbox.workers() {
             life.task("p2p.handlers", worker);
         }
@@ -272,7 +283,6 @@ impl Host {
             dials: BTreeMap::new(),
             reservations: BTreeMap::new(),
             told: BTreeMap::new(),
-            reachable: BTreeSet::new(),
             connected: connected_tx,
             relays_found: relays_tx,
             known: known_tx,
@@ -292,7 +302,7 @@ impl Host {
         let token = stop.clone();
         // `found_tx` lives on in the driver's task, so that the channel stays open without look-ups.
         life.task("p2p.swarm", async move {
-            driver.run(wanted, found, token).await;
+            driver.run(wanted, found, dead, token).await;
             drop(found_tx);
             stopped_tx.send_replace(true);
         });

@@ -14,6 +14,7 @@ mod listen;
 pub mod metrics;
 mod net;
 mod peerinfo;
+mod ping;
 pub mod protocol;
 pub mod relay;
 mod relays;

@@ -295,4 +295,4 @@ impl NetworkBehaviour for Behaviour {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

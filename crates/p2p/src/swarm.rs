@@ -7,14 +7,14 @@ use libp2p::{
     swarm::NetworkBehaviour, tcp, yamux,
 };
 
-use crate::{config::P2pError, gate, inbox::Inbox, streams, table::Table};
+use crate::{config::P2pError, gate, inbox::Inbox, ping::Doors, streams, table::Table};
 
 /// Streams per connection, both ways together. More than this the multiplexer does not take.
 const MAX_STREAMS: usize = 4_096;
 /// How long a connection without streams is kept. Go nodes never close idle connections (pitfall 7).
 const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How often each connection is pinged.
-const PING_EVERY: Duration = Duration::from_secs(1);
+/// How often a relay server pings its clients: only to notice those that are gone.
+const PING_EVERY: Duration = Duration::from_secs(15);
 /// Longest wait for a pong.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest set-up of a connection, security included.
@@ -31,7 +31,6 @@ pub(crate) struct NodeBehaviour {
     gate: gate::Behaviour,
     relay: relay::client::Behaviour,
     identify: identify::Behaviour,
-    ping: ping::Behaviour,
     streams: streams::Behaviour,
 }
 
@@ -99,8 +98,7 @@ pub(crate) fn node(
             gate: gate::Behaviour::new(rule),
             relay,
             identify: identify_config(key, agent),
-            ping: pinger(),
-            streams: streams::Behaviour::new(table, Arc::new(inbox)),
+            streams: streams::Behaviour::new(table, Arc::new(Doors(inbox))),
         })
         .map_err(stack)?
         .with_swarm_config(tuned)

@@ -101,6 +101,20 @@ impl Table {
         self.lock().get(peer)?.routes.iter().min_by_key(|r| r.relayed).cloned()
     }
 
+    /// The connection for the next stream to each connected peer.
+    pub(crate) fn preferred(&self) -> BTreeMap<PeerId, Route> {
+        let peers = self.lock();
+        let best = |e: &Entry| e.routes.iter().min_by_key(|r| r.relayed).cloned();
+        peers.iter().filter_map(|(id, e)| Some((*id, best(e)?))).collect()
+    }
+
+    /// Whether this connection to the peer is still there.
+    pub(crate) fn has(&self, peer: &PeerId, conn: ConnectionId) -> bool {
+        self.lock()
+            .get(peer)
+            .is_some_and(|e| e.routes.iter().any(|r| r.conn == conn))
+    }
+
     /// All connections of all peers.
     pub(crate) fn all(&self) -> Vec<(PeerId, Vec<Route>)> {
         self.lock().iter().map(|(id, e)| (*id, e.routes.clone())).collect()

@@ -12,7 +12,7 @@ use libp2p::{
     core::transport::ListenerId,
     identify,
     multiaddr::Protocol,
-    ping, relay,
+    relay,
     swarm::{
         ConnectionId, DialError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -57,8 +57,6 @@ pub(super) struct Driver {
     pub(super) reservations: BTreeMap<PeerId, ListenerId>,
     /// The last dial error told of each peer, and when.
     pub(super) told: BTreeMap<PeerId, (String, Duration)>,
-    /// Peers whose last ping succeeded.
-    pub(super) reachable: BTreeSet<PeerId>,
     pub(super) connected: watch::Sender<BTreeSet<PeerIdx>>,
     pub(super) relays_found: watch::Sender<usize>,
     pub(super) known: watch::Sender<BTreeMap<PeerIdx, Vec<Multiaddr>>>,
@@ -79,6 +77,7 @@ impl Driver {
         &mut self,
         mut wanted: mpsc::Receiver<PeerId>,
         mut found: mpsc::Receiver<Found>,
+        mut dead: mpsc::Receiver<ConnectionId>,
         stop: CancellationToken,
     ) {
         let mut count = interval(COUNT_EVERY);
@@ -94,6 +93,9 @@ impl Driver {
                     self.links.hasten(now, &peer);
                 }
                 Some(news) = found.recv() => self.found(news),
+                Some(conn) = dead.recv() => {
+                    self.swarm.close_connection(conn);
+                }
                 () = sleep_until(due.unwrap_or(self.start)), if due.is_some() => {}
                 _ = count.tick() => self.count(),
             }
@@ -246,7 +248,6 @@ impl Driver {
                 let cause = cause.map(|e| e.to_string()).unwrap_or_default();
                 tracing::debug!(peer = %name, addr = %addr::named(endpoint.get_remote_address()), %cause, "connection closed");
                 if last {
-                    self.reachable.remove(&peer_id);
                     if self.ids.contains_key(&peer_id) {
                         self.metrics.ping_success.get_or_create(&metrics::peer(&name)).set(0);
                     } else if self.links.is_relay(&peer_id) {
@@ -294,11 +295,6 @@ impl Driver {
                 tracing::debug!(peer = %self.name(&peer_id), %error, "identify went wrong");
             }
             NodeBehaviourEvent::Identify(identify::Event::Sent { .. } | identify::Event::Pushed { .. }) => {}
-            NodeBehaviourEvent::Ping(ping::Event {
-                peer,
-                connection,
-                result,
-            }) => self.pinged(peer, connection, result),
             NodeBehaviourEvent::Relay(relay::client::Event::ReservationReqAccepted {
                 relay_peer_id, renewal, ..
             }) => {
@@ -315,35 +311,6 @@ impl Driver {
                 | relay::client::Event::InboundCircuitEstablished { .. },
             ) => {}
             NodeBehaviourEvent::Gate(never) | NodeBehaviourEvent::Streams(never) => match never {},
-        }
-    }
-
-    fn pinged(&mut self, peer: PeerId, conn: ConnectionId, result: Result<Duration, ping::Failure>) {
-        let operator = self.ids.get(&peer);
-        match result {
-            Ok(rtt) => {
-                let Some(p) = operator else { return };
-                let label = metrics::peer(&p.name);
-                self.metrics
-                    .ping_latency
-                    .get_or_create(&label)
-                    .observe(rtt.as_secs_f64());
-                self.metrics.ping_success.get_or_create(&label).set(1);
-                if self.reachable.insert(peer) {
-                    tracing::info!(peer = %p.name, ?rtt, "peer reachable");
-                }
-            }
-            Err(ping::Failure::Unsupported) => {}
-            Err(error) => {
-                let name = self.name(&peer);
-                if operator.is_some() {
-                    self.metrics.ping_error.get_or_create(&metrics::peer(&name)).inc();
-                    self.metrics.ping_success.get_or_create(&metrics::peer(&name)).set(0);
-                }
-                self.reachable.remove(&peer);
-                tracing::warn!(peer = %name, %error, "pings get no answer; the connection is closed and made anew");
-                self.swarm.close_connection(conn);
-            }
         }
     }
 

@@ -31,14 +31,14 @@ const ANSWERED: ProtocolId = ProtocolId {
     max_frame: 1024,
 };
 
-struct End {
-    table: Arc<Table>,
+pub(crate) struct End {
+    pub(crate) table: Arc<Table>,
     inbox: Arc<Inbox>,
-    id: PeerId,
+    pub(crate) id: PeerId,
 }
 
 /// Two connected swarms. Dropping the set ends their tasks.
-async fn pair() -> (End, End, JoinSet<()>) {
+pub(crate) async fn pair() -> (End, End, JoinSet<()>) {
     let keys: Vec<Keypair> = [1, 2]
         .iter()
         .map(|n| identity::keypair(&IdentityKey::from_bytes(&[*n; 32]).unwrap()).unwrap())
@@ -112,22 +112,22 @@ async fn drive(mut swarm: Swarm<NodeBehaviour>) {
     }
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it did not happen")
 }
 
 async fn open(from: &End, to: &End, protocol: ProtocolId, lazy: bool) -> Result<Stream, OpenError> {
+    ask(from, to, StreamProtocol::new(protocol.name), lazy).await
+}
+
+pub(crate) async fn open_named(from: &End, to: &End, name: StreamProtocol) -> Result<Stream, OpenError> {
+    ask(from, to, name, true).await
+}
+
+async fn ask(from: &End, to: &End, name: StreamProtocol, lazy: bool) -> Result<Stream, OpenError> {
     let (reply, stream) = oneshot::channel();
     let route = from.table.best(&to.id).expect("connected");
-    route
-        .open
-        .send(Open {
-            name: StreamProtocol::new(protocol.name),
-            lazy,
-            reply,
-        })
-        .await
-        .expect("connected");
+    route.open.send(Open { name, lazy, reply }).await.expect("connected");
     soon(stream).await.expect("the connection stays")
 }
 
