@@ -123,10 +123,7 @@ impl Summary {
 
 /// The kind's name, as in the JSON object.
 pub(crate) const fn name(kind: DutyKind) -> &'static str {
-    match kind {
-        DutyKind::Attester => "attester",
-        DutyKind::Proposer => "proposer",
-    }
+    kind.name()
 }
 
 #[cfg(test)]

@@ -14,8 +14,11 @@
 
 mod blocks;
 mod chain;
+mod config;
+mod faces;
 mod http;
 mod proposals;
+mod reads;
 mod report;
 mod signing;
 mod slashable;
@@ -26,7 +29,10 @@ mod votes;
 
 pub use blocks::Ingredients;
 pub use chain::{ChainConfig, Committees, FAR_FUTURE, ForkAt, HOODI, Seat};
+pub use config::{JudgeConfig, Registration, Reorg};
+pub use faces::{BEHIND, Fault, FaultError, FaultKind, Manner};
 pub use http::{Now, Server, ServerError, wall_clock};
+pub use reads::{Door, PathReads, Reads};
 pub use report::{DutyReport, Missed, Offsets, Report, due, report};
 pub use signing::{Claim, Purpose, Verifier, domain, signing_root};
 pub use slashable::{SignedHistory, Slashable, SlashableKind, Vote};

@@ -8,13 +8,18 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 use serde::Serialize;
 use trireme_eth2::Slot;
 
-use super::state::{DutyKind, DutyOf, Judge, Refusal};
+use super::{
+    reads::PathReads,
+    state::{DutyKind, DutyOf, Judge, Refusal},
+};
 
 /// Everything about a range of slots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// By kind of duty.
     pub duties: BTreeMap<DutyKind, DutyReport>,
+    /// What was read from the beacon nodes, by method and path.
+    pub reads: BTreeMap<String, PathReads>,
 }
 
 /// The duties of one kind.
@@ -71,13 +76,16 @@ impl Offsets {
     }
 }
 
-/// Until when a duty counts as completed: a block until its slot ends, since then the next may be built without it; an
-/// attestation until the next slot ends, since a block may still include it with every part but the head's paid.
+/// Until when a duty counts as completed: a block and everything of the sync committee until its slot ends, since then
+/// the next block may be built without it; an attestation and an aggregate until the next slot ends, since a block may
+/// still include it with every part but the head's paid; a registration until its epoch ends, since the next has its own;
+/// an exit for two slots, which is our own measure.
 #[must_use]
 pub fn due(judge: &Judge, kind: DutyKind, slot: Slot) -> Duration {
     let slots = match kind {
-        DutyKind::Proposer => 1,
-        DutyKind::Attester => 2,
+        DutyKind::Proposer | DutyKind::SyncMessage | DutyKind::SyncContribution => 1,
+        DutyKind::Attester | DutyKind::Aggregator | DutyKind::Exit => 2,
+        DutyKind::BuilderRegistration => judge.chain().slots_per_epoch,
     };
     judge.chain().start(Slot(slot.0.saturating_add(slots)))
 }
@@ -91,6 +99,7 @@ pub fn report(judge: &mut Judge, slots: Range<u64>) -> Report {
         }
     }
     let mut duties: BTreeMap<DutyKind, (DutyReport, Vec<u64>)> = BTreeMap::new();
+    let reads = judge.reads.of(slots.clone());
     for slot in slots.map(Slot) {
         for duty in duties_of(judge, slot) {
             let (report, offsets) = duties.entry(duty.kind).or_default();
@@ -124,6 +133,7 @@ pub fn report(judge: &mut Judge, slots: Range<u64>) -> Report {
     };
     Report {
         duties: duties.into_iter().map(finish).collect(),
+        reads,
     }
 }
 

@@ -18,6 +18,9 @@ use trireme_eth2::{
 
 use super::{
     chain::{ChainConfig, Committees, digest},
+    config::JudgeConfig,
+    faces::{Fault, FaultKind, Manner, fault_at},
+    reads::{Door, Reads},
     slashable::{SignedHistory, Slashable},
 };
 
@@ -50,6 +53,43 @@ pub enum DutyKind {
     Attester,
     /// One block per slot.
     Proposer,
+    /// An aggregate of each attester that its selection proof selects.
+    Aggregator,
+    /// One message per slot and member of the sync committee.
+    SyncMessage,
+    /// A contribution of each member of the sync committee that its selection proof selects.
+    SyncContribution,
+    /// One registration per validator and epoch, if there is a builder; its slot is the epoch's first.
+    BuilderRegistration,
+    /// An exit that was announced to the judge; its slot is that of the announcement.
+    Exit,
+}
+
+impl DutyKind {
+    /// All kinds, in the order of their time in a slot.
+    pub const ALL: [Self; 7] = [
+        Self::Proposer,
+        Self::Attester,
+        Self::SyncMessage,
+        Self::Aggregator,
+        Self::SyncContribution,
+        Self::BuilderRegistration,
+        Self::Exit,
+    ];
+
+    /// The name, as in the report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attester => "attester",
+            Self::Proposer => "proposer",
+            Self::Aggregator => "aggregator",
+            Self::SyncMessage => "sync_message",
+            Self::SyncContribution => "sync_contribution",
+            Self::BuilderRegistration => "builder_registration",
+            Self::Exit => "exit",
+        }
+    }
 }
 
 /// One duty of one validator.
@@ -119,7 +159,10 @@ pub struct Refusal {
 /// See the module.
 #[derive(Debug)]
 pub struct Judge {
+    pub(super) config: JudgeConfig,
     pub(super) chain: ChainConfig,
+    pub(super) reads: Reads,
+    pub(super) announced_exits: BTreeMap<ValidatorIndex, Slot>,
     pub(super) committees: BTreeMap<Epoch, Committees>,
     pub(super) blocks: BTreeMap<Root, ChainBlock>,
     pub(super) canonical: BTreeMap<Slot, Root>,
@@ -132,9 +175,16 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// A chain that has only its genesis block.
+    /// A chain that has only its genesis block, and nothing set beside it.
     #[must_use]
     pub fn new(chain: ChainConfig) -> Self {
+        Self::with(JudgeConfig::new(chain))
+    }
+
+    /// A chain that has only its genesis block.
+    #[must_use]
+    pub fn with(config: JudgeConfig) -> Self {
+        let chain = config.chain.clone();
         let root = digest(&[b"genesis block", chain.genesis_validators_root.as_slice()]);
         let genesis = ChainBlock {
             slot: Slot(0),
@@ -144,7 +194,10 @@ impl Judge {
             block: None,
         };
         Self {
+            config,
             chain,
+            reads: Reads::default(),
+            announced_exits: BTreeMap::new(),
             committees: BTreeMap::new(),
             blocks: BTreeMap::from([(root, genesis.clone())]),
             canonical: BTreeMap::from([(Slot(0), root)]),
@@ -163,6 +216,46 @@ impl Judge {
     #[must_use]
     pub const fn chain(&self) -> &ChainConfig {
         &self.chain
+    }
+
+    /// Everything else that it was told at its start.
+    #[must_use]
+    pub const fn config(&self) -> &JudgeConfig {
+        &self.config
+    }
+
+    /// Something goes wrong with a face, now or later.
+    pub fn inject(&mut self, fault: Fault) {
+        self.config.faults.push(fault);
+    }
+
+    /// What is wrong with a face at `now`.
+    #[must_use]
+    pub fn fault(&self, face: usize, now: Duration) -> Option<FaultKind> {
+        fault_at(&self.config.faults, face, self.chain.slot_at(now))
+    }
+
+    /// What a face does with a request before it looks at it.
+    #[must_use]
+    pub fn manner(&self, face: usize, now: Duration) -> Manner {
+        match self.fault(face, now) {
+            Some(FaultKind::Slow) => Manner::After(self.chain.slot_duration() / 4),
+            Some(FaultKind::Error) => Manner::Fail,
+            Some(FaultKind::Hang) => Manner::Never,
+            Some(FaultKind::Optimistic | FaultKind::Behind | FaultKind::WrongChain | FaultKind::OtherForkEpoch)
+            | None => Manner::Answer,
+        }
+    }
+
+    /// Notes that something was read, for the report.
+    pub fn note_read(&mut self, now: Duration, door: Door, method: &str, path: &str) {
+        let slot = self.chain.slot_at(now);
+        self.reads.note(slot, door, method, path);
+    }
+
+    /// From now on an exit of this validator is expected, as a duty of `slot`: its validator client is asked to sign one.
+    pub fn expect_exit(&mut self, validator: ValidatorIndex, slot: Slot) {
+        self.announced_exits.insert(validator, slot);
     }
 
     /// The newest block.

@@ -1,7 +1,5 @@
 //! Questions about the chain: validators, committees, headers, blocks. Every state is the head's: nothing of it changes.
 
-use std::sync::Arc;
-
 use axum::{
     Router,
     body::Bytes,
@@ -15,7 +13,7 @@ use serde_json::{Value, json};
 use trireme_eth2::{BlsPubkey, Epoch, Root, Slot, ValidatorIndex};
 
 use super::{
-    Shared,
+    At, Shared,
     answer::{ApiError, Json, Params, VERSION_HEADER, body, list, of_state, param, part, wants_ssz},
 };
 use crate::judge::{
@@ -23,9 +21,9 @@ use crate::judge::{
     state::{ChainBlock, Judge},
 };
 
-type Of = State<Arc<Shared>>;
+type Of = State<At>;
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
+pub(super) fn routes() -> Router<At> {
     let state = |rest: &str| format!("/eth/v1/beacon/states/{{state}}/{rest}");
     Router::new()
         .route(&state("fork"), get(fork))

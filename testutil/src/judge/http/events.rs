@@ -1,6 +1,6 @@
 //! Server-sent events: `head` and `block`, when the cluster's block arrives.
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 
 use axum::{
     extract::State,
@@ -11,13 +11,13 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
-    HeadChange, Shared,
+    At, HeadChange,
     answer::{Params, list},
 };
 
 /// Streams the topics asked for; unknown ones are ignored.
 pub(super) async fn events(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<At>,
     params: Params,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let topics = list(&params.0, "topics");

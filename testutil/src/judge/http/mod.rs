@@ -7,6 +7,7 @@
 
 mod answer;
 mod chain;
+mod door;
 mod events;
 mod node;
 mod validator;
@@ -29,6 +30,7 @@ use tokio::{net::TcpListener, sync::broadcast, task::JoinSet};
 use trireme_eth2::{Fork, VersionedSignedProposal};
 
 use super::{
+    reads::Door,
     signing::{Claim, Verifier},
     state::{ChainBlock, Judge},
     view::BlockView,
@@ -63,6 +65,7 @@ pub struct ServerError(#[from] std::io::Error);
 /// A judge that listens; it stops when this is dropped.
 #[derive(Debug)]
 pub struct Server {
+    addresses: BTreeMap<Door, SocketAddr>,
     address: SocketAddr,
     shared: Arc<Shared>,
     _tasks: JoinSet<()>,
@@ -76,6 +79,21 @@ pub(super) struct Shared {
     heads: broadcast::Sender<Arc<HeadChange>>,
     unknown: Mutex<BTreeMap<String, u64>>,
     newest: tokio::sync::Mutex<Option<ReadBlock>>,
+}
+
+/// What a handler knows: the judge, and through which door it is asked.
+#[derive(Clone)]
+pub(super) struct At {
+    shared: Arc<Shared>,
+    door: Door,
+}
+
+impl std::ops::Deref for At {
+    type Target = Arc<Shared>;
+
+    fn deref(&self) -> &Arc<Shared> {
+        &self.shared
+    }
 }
 
 /// The block that came last, read and looked at: every node sends the same.
@@ -101,14 +119,23 @@ pub(super) struct HeadChange {
 }
 
 impl Server {
-    /// Listens on a free port of 127.0.0.1.
+    /// Listens on a free port of 127.0.0.1 for each face.
     ///
     /// # Errors
     ///
     /// If there is none.
     pub async fn start(judge: Judge, now: Now) -> Result<Self, ServerError> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
+        Self::start_for(judge, now, 1).await
+    }
+
+    /// Listens on a free port of 127.0.0.1 for each face and asker, so that it can tell who asks.
+    ///
+    /// # Errors
+    ///
+    /// If there are none left.
+    pub async fn start_for(judge: Judge, now: Now, askers: usize) -> Result<Self, ServerError> {
+        let faces = judge.config().faces.max(1);
+        let doors = (0..faces).flat_map(|face| (0..askers.max(1)).map(move |asker| Door { face, asker }));
         let (heads, _) = broadcast::channel(EVENTS);
         let shared = Arc::new(Shared {
             judge: Mutex::new(judge),
@@ -118,26 +145,41 @@ impl Server {
             unknown: Mutex::default(),
             newest: tokio::sync::Mutex::default(),
         });
-        let app = routes().with_state(Arc::clone(&shared));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            // Ends with an error only if accepting is no longer possible; then every client notices.
-            let _ = axum::serve(listener, app).await;
-        });
+        let (mut tasks, mut addresses) = (JoinSet::new(), BTreeMap::new());
+        for door in doors {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            addresses.insert(door, listener.local_addr()?);
+            let app = routes(&At {
+                shared: Arc::clone(&shared),
+                door,
+            });
+            tasks.spawn(async move {
+                // Ends with an error only if accepting is no longer possible; then every client notices.
+                let _ = axum::serve(listener, app).await;
+            });
+        }
+        let address = addresses.values().next().copied();
         Ok(Self {
-            address,
+            address: address.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))?,
+            addresses,
             shared,
             _tasks: tasks,
         })
     }
 
-    /// Where it listens.
+    /// The base URL of a face for one asker; `None` if there is no such door.
+    #[must_use]
+    pub fn url_of(&self, door: Door) -> Option<String> {
+        self.addresses.get(&door).map(|address| format!("http://{address}"))
+    }
+
+    /// Where the first face listens for the first asker.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its base URL.
+    /// The base URL of that.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -232,8 +274,8 @@ impl Shared {
     }
 }
 
-fn routes() -> Router<Arc<Shared>> {
-    Router::new()
+fn routes(at: &At) -> Router {
+    let routes = Router::new()
         .merge(node::routes())
         .merge(chain::routes())
         .merge(validator::routes())
@@ -242,10 +284,13 @@ fn routes() -> Router<Arc<Shared>> {
         .route("/eth/v1/validator/beacon_committee_subscriptions", post(|| async {}))
         .route("/eth/v1/validator/sync_committee_subscriptions", post(|| async {}))
         .fallback(unknown)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    routes
+        .layer(axum::middleware::from_fn_with_state(at.clone(), door::enter))
+        .with_state(at.clone())
 }
 
-async fn unknown(State(shared): State<Arc<Shared>>, method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
+async fn unknown(State(shared): State<At>, method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
     let asked = format!("{method} {}", uri.path());
     let mut unknown = shared.unknown.lock().unwrap_or_else(PoisonError::into_inner);
     // A client that walks over numbers must not fill the memory.

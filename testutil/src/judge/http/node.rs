@@ -1,19 +1,17 @@
 //! About the node itself and the chain's constants.
 
-use std::sync::Arc;
-
 use axum::{Router, extract::State, routing::get};
 use serde_json::{Value, json};
 
 use super::{
-    Shared,
+    At,
     answer::{Json, data},
 };
 use crate::judge::spec;
 
-type Of = State<Arc<Shared>>;
+type Of = State<At>;
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
+pub(super) fn routes() -> Router<At> {
     Router::new()
         .route(
             "/eth/v1/node/version",

@@ -19,7 +19,7 @@ use trireme_eth2::{
 };
 
 use super::{
-    HeadChange, Shared,
+    At, HeadChange, Shared,
     answer::{ApiError, Json, Params, VERSION_HEADER, body, data, declared, is_ssz, param, part, wants_ssz},
 };
 use crate::judge::{
@@ -28,9 +28,9 @@ use crate::judge::{
     state::{Judge, SubmittedVote, Taken},
 };
 
-type Of = State<Arc<Shared>>;
+type Of = State<At>;
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
+pub(super) fn routes() -> Router<At> {
     Router::new()
         .route("/eth/v1/validator/duties/attester/{epoch}", post(attester_duties))
         .route("/eth/v1/validator/duties/proposer/{epoch}", get(proposer_duties))
