@@ -139,6 +139,10 @@ pub trait PeerNet: Send + Sync {
     fn send(&self, to: PeerIdx, proto: ProtocolId, msg: Bytes) -> BoxFuture<'_, Result<(), NetError>>;
     /// Sends one message and waits for one answer.
     fn request(&self, to: PeerIdx, proto: ProtocolId, msg: Bytes) -> BoxFuture<'_, Result<Bytes, NetError>>;
+    /// Whether the peer has told that it answers the protocol; `None` while nothing is known of it.
+    fn announces(&self, _peer: PeerIdx, _proto: ProtocolId) -> Option<bool> {
+        None
+    }
     /// Registers the handler of a protocol. The frame is read and the stream of a one-way message closed before the
     /// handler runs (performance.md, move 5).
     fn serve(&self, proto: ProtocolId, handler: Handler) -> ServeGuard;

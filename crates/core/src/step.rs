@@ -58,6 +58,10 @@ pub enum StepName {
     AggSigDbStore,
     /// `bcast.broadcast`
     BcastBroadcast,
+    /// `priority.propose`
+    PriorityPropose,
+    /// `infosync.store`
+    InfoSyncStore,
     /// `inclusion.check`; no subscriber, the inclusion checker records it itself.
     InclusionCheck,
 }
@@ -77,6 +81,8 @@ impl StepName {
             Self::SigAggAggregate => "sigagg.aggregate",
             Self::AggSigDbStore => "aggsigdb.store",
             Self::BcastBroadcast => "bcast.broadcast",
+            Self::PriorityPropose => "priority.propose",
+            Self::InfoSyncStore => "infosync.store",
             Self::InclusionCheck => "inclusion.check",
         }
     }

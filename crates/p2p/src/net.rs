@@ -311,6 +311,11 @@ impl PeerNet for Net {
         async move { self.exchange(to, proto, msg, true).await.map(|(answer, _)| answer) }.boxed()
     }
 
+    fn announces(&self, peer: PeerIdx, proto: ProtocolId) -> Option<bool> {
+        let lane = self.lanes.get(usize::from(peer.0))?;
+        self.table.announces(&lane.id, proto.name)
+    }
+
     fn serve(&self, proto: ProtocolId, handler: Handler) -> ServeGuard {
         let number = self.inbox.register(proto, handler);
         let inbox = Arc::clone(&self.inbox);

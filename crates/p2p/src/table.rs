@@ -96,6 +96,13 @@ impl Table {
         self.lock().get(peer).is_some_and(|e| e.serves.contains(name))
     }
 
+    /// The same; `None` while the peer has said nothing.
+    pub(crate) fn announces(&self, peer: &PeerId, name: &str) -> Option<bool> {
+        let peers = self.lock();
+        let entry = peers.get(peer).filter(|e| !e.serves.is_empty())?;
+        Some(entry.serves.contains(name))
+    }
+
     /// The connection for the next stream.
     pub(crate) fn best(&self, peer: &PeerId) -> Option<Route> {
         self.lock().get(peer)?.routes.iter().min_by_key(|r| r.relayed).cloned()

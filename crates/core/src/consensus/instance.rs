@@ -21,7 +21,7 @@ use super::{
     timer::RoundTimer,
     wire::{self, Carried},
 };
-use crate::{compute::call, cx::DutyCx, data::UnsignedDataSet, deadline::deadline, time::UnixTime};
+use crate::{compute::call, cx::DutyCx, data::UnsignedDataSet, deadline::deadline, duty::DutyType, time::UnixTime};
 
 /// Values that messages delivered by one peer may bring into an instance. An honest peer brings one per leader.
 const VALUES_PER_PEER: usize = 32;
@@ -262,9 +262,15 @@ impl Runner {
         tracing::debug!(parent: &self.cx.span, %duty, round = round.0, leader, "consensus decided");
 
         let value = self.values.get(&hash).ok_or(ConsensusError::UnknownValue(duty))?;
-        let set = UnsignedDataSet::from_proto(duty.kind, &value.set()?)
-            .map_err(|reason| ConsensusError::Data { duty, reason })?;
-        if let Err(error) = consensus.decided.emit(&self.cx, Arc::new(set)).await {
+        let taken = if duty.kind == DutyType::InfoSync {
+            let result = value.priorities()?;
+            consensus.preferred.emit(&self.cx, Arc::new(result)).await
+        } else {
+            let set = UnsignedDataSet::from_proto(duty.kind, &value.set()?)
+                .map_err(|reason| ConsensusError::Data { duty, reason })?;
+            consensus.decided.emit(&self.cx, Arc::new(set)).await
+        };
+        if let Err(error) = taken {
             tracing::warn!(parent: &self.cx.span, %duty, %error, "decided data could not be taken over, the duty is lost here");
         }
         Ok(())

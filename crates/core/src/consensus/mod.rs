@@ -9,7 +9,8 @@
 //! instance's slot, and after a start it sends nothing in instances up to one slot after the slot of its start (it may
 //! have voted in them before; see `Consensus::abstains`); a decision is announced once. Memory is bounded per peer and
 //! instance, and the number of instances is bounded.
-//! Not here: the algorithm (`trireme_qbft`), storing decisions (`dutydb`), the priority protocol.
+//! Not here: the algorithm (`trireme_qbft`), storing decisions (`dutydb`, `infosync`), the exchange before an agreement on
+//! priorities (`priority`).
 
 pub mod hash;
 mod inbox;
@@ -55,6 +56,7 @@ use crate::{
     ids::PeerIdx,
     life::Life,
     ports::{Clock, Compute, Inbound, Lane, PeerNet, ProtocolId, ServeGuard},
+    priority::result::PriorityResult,
     step::{ErrorKind, Fault, StepError},
     time::{SlotTiming, UnixTime},
 };
@@ -88,9 +90,11 @@ fn leader_offset(duty: Duty) -> i64 {
 /// Whether nodes agree on data for duties of this kind.
 const fn is_agreed_on(kind: DutyType) -> bool {
     match kind {
-        DutyType::Proposer | DutyType::Attester | DutyType::Aggregator | DutyType::SyncContribution => true,
-        // Agreed on by the priority protocol, which this adapter does not serve.
-        DutyType::InfoSync => false,
+        DutyType::Proposer
+        | DutyType::Attester
+        | DutyType::Aggregator
+        | DutyType::SyncContribution
+        | DutyType::InfoSync => true,
         DutyType::Signature
         | DutyType::Exit
         | DutyType::BuilderProposer
@@ -230,6 +234,8 @@ pub struct ConsensusParts {
 pub struct Consensus {
     /// What the cluster decided to sign.
     pub decided: Event<UnsignedDataSet>,
+    /// What the nodes of the cluster decided to prefer.
+    pub preferred: Event<PriorityResult>,
     parts: ConsensusParts,
     nodes: Nodes,
     signers: Arc<Signers>,
@@ -289,6 +295,7 @@ impl Consensus {
         let nodes = Nodes::new(u8::try_from(parts.keys.len()).map_err(|_| NodeCountError)?)?;
         Ok(Self {
             decided: Event::new(),
+            preferred: Event::new(),
             nodes,
             signers: Arc::new(Signers::new(parts.keys.clone())),
             started_in: parts.timing.slot_at(parts.clock.now()),
@@ -336,6 +343,23 @@ impl Consensus {
 
     /// Proposes our data for a duty, begins its instance if it does not run, and waits for its end.
     pub async fn propose(self: Arc<Self>, cx: DutyCx, set: Arc<UnsignedDataSet>) -> Result<(), StepError> {
+        self.propose_value(cx, move || Carried::of_set(&set)).await
+    }
+
+    /// As [`Consensus::propose`], our view of what the nodes prefer. Nobody participates in such a duty before that.
+    pub async fn propose_priorities(
+        self: Arc<Self>,
+        cx: DutyCx,
+        result: Arc<PriorityResult>,
+    ) -> Result<(), StepError> {
+        self.propose_value(cx, move || Carried::of_priorities(&result)).await
+    }
+
+    async fn propose_value(
+        self: Arc<Self>,
+        cx: DutyCx,
+        value: impl FnOnce() -> Carried + Send + 'static,
+    ) -> Result<(), StepError> {
         if self.is_over(cx.duty) {
             return Ok(());
         }
@@ -349,7 +373,7 @@ impl Consensus {
         }
         let at = self.parts.clock.now();
         let hashed = call(self.parts.compute.as_ref(), lane(cx.duty.kind), move || {
-            let value = Carried::of_set(&set);
+            let value = value();
             value.hash().map(|hash| (hash, value))
         });
         let (hash, value) = hashed

@@ -14,9 +14,10 @@ use trireme_proto::core::v1 as pb;
 use trireme_qbft::{Draft, Msg, Vote};
 
 use super::hash::{ValueHash, digest, set_bytes, signing_digest};
-use crate::{data::UnsignedDataSet, duty::Duty};
+use crate::{data::UnsignedDataSet, duty::Duty, priority::result::PriorityResult};
 
 const UNSIGNED_DATA_SET: &str = "core.corepb.v1.UnsignedDataSet";
+const PRIORITY_RESULT: &str = "core.corepb.v1.PriorityResult";
 
 /// A value as it travels: its type's name, its bytes, and both wrapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub enum BadValue {
     /// The decided value is no set of data.
     #[error("the value is a {0}, not a set of unsigned data")]
     NoSet(String),
+    /// The decided value is no result of an exchange of priorities.
+    #[error("the value is a {0}, not a result of priorities")]
+    NoPriorities(String),
 }
 
 impl Carried {
@@ -57,6 +61,15 @@ impl Carried {
         Self::new(Any {
             type_url: url,
             value: set_bytes(&set.to_proto()),
+        })
+    }
+
+    /// Wraps our own view of the nodes' priorities.
+    #[must_use]
+    pub fn of_priorities(result: &PriorityResult) -> Self {
+        Self::new(Any {
+            type_url: format!("type.googleapis.com/{PRIORITY_RESULT}"),
+            value: result.0.encode_to_vec(),
         })
     }
 
@@ -107,6 +120,18 @@ impl Carried {
         }
     }
 
+    /// The nodes' priorities in this value.
+    ///
+    /// # Errors
+    /// [`BadValue`] if it is something else.
+    pub fn priorities(&self) -> Result<PriorityResult, BadValue> {
+        if self.name() == PRIORITY_RESULT {
+            decode(PRIORITY_RESULT, &self.bytes).map(PriorityResult)
+        } else {
+            Err(BadValue::NoPriorities(self.name().to_owned()))
+        }
+    }
+
     fn name(&self) -> &str {
         self.url.rsplit('/').next().unwrap_or_default()
     }
@@ -126,7 +151,7 @@ fn canonical(name: &str, bytes: &Bytes) -> Result<Vec<u8>, BadValue> {
     }
     match name {
         UNSIGNED_DATA_SET => decode(name, bytes).map(|set| set_bytes(&set)),
-        "core.corepb.v1.PriorityResult" => again::<pb::PriorityResult>(name, bytes),
+        PRIORITY_RESULT => again::<pb::PriorityResult>(name, bytes),
         "core.corepb.v1.PriorityMsg" => again::<pb::PriorityMsg>(name, bytes),
         "core.corepb.v1.PriorityTopicProposal" => again::<pb::PriorityTopicProposal>(name, bytes),
         "core.corepb.v1.PriorityTopicResult" => again::<pb::PriorityTopicResult>(name, bytes),

@@ -41,12 +41,12 @@ pub enum Station {
 }
 
 impl Station {
-    /// The station that a step reports for; participation alone says nothing.
+    /// The station that a step reports for; participation alone says nothing, and info sync is no validator's duty.
     #[must_use]
     pub const fn of(step: StepName) -> Option<Self> {
         match step {
             StepName::FetcherFetch => Some(Self::Fetcher),
-            StepName::ConsensusParticipate => None,
+            StepName::ConsensusParticipate | StepName::PriorityPropose | StepName::InfoSyncStore => None,
             StepName::ConsensusPropose => Some(Self::Consensus),
             StepName::DutyDbStore => Some(Self::DutyDb),
             StepName::ParSigDbStoreInternal => Some(Self::ParSigDbLocal),
