@@ -166,12 +166,7 @@ impl Devnet {
         nodes.start_all()?;
         let client = |(n, keys)| {
             let (url, now) = (layout.validator_api(n), wall_clock());
-            ValidatorClient::start(VcConfig {
-                url,
-                keys,
-                now,
-                keep: false,
-            })
+            ValidatorClient::start(VcConfig::new(url, keys, now))
         };
         let clients = keys.into_iter().enumerate().map(client).collect();
         Ok((

@@ -1,15 +1,22 @@
 //! The validator client mock: does over HTTP what a stock client does, and keeps everything it was served.
 //!
-//! It knows only a base URL and the share keys. Each slot it looks up its validators, asks for the epoch's duties again
-//! and drops duplicates; a proposer asks for the block and publishes it at the start of the slot; attesters ask for
-//! their data after a third of the slot or at the slot's head event, whichever is first, and publish.
+//! It knows only a base URL and the share keys. Each slot it asks for the epoch's duties again and drops duplicates; each
+//! kind of duty is a file: blocks (`blocks`), attestations (`votes`), their aggregation (`aggregates`), the sync committee
+//! (`sync`), and once per epoch what is no duty (`chores`). It knows that it holds shares: it exchanges its partial
+//! selection proofs for whole ones, as clients with a flag for distributed validators do.
 //!
 //! Guarantees: a node that refuses connections or answers errors costs the duties of that time, nothing else; nothing
-//! is signed twice for one duty. Not here: slashing protection on disk, aggregation, sync committees.
+//! is signed twice for one duty. Not here: slashing protection on disk.
 
+mod aggregates;
 mod api;
-mod duties;
+mod blocks;
+mod chain;
+mod chores;
 mod head;
+mod slot;
+mod sync;
+mod votes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +28,7 @@ use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
-use trireme_eth2::{BlsPubkey, Slot, ValidatorIndex};
+use trireme_eth2::{BlsPubkey, BlsSignature, CommitteeIndex, Epoch, Root, Slot, ValidatorIndex};
 use trireme_tbls::SecretKey;
 
 use crate::judge::Now;
@@ -37,6 +44,38 @@ pub struct VcConfig {
     pub now: Now,
     /// Whether to keep everything it is served; a run without end should not.
     pub keep: bool,
+    /// When it asks for its proofs of selection.
+    pub selections: Selections,
+    /// Whether it would have its blocks from builders.
+    pub builder: bool,
+}
+
+impl VcConfig {
+    /// A client as most are: proofs once per epoch, no builder, nothing kept.
+    #[must_use]
+    pub const fn new(url: String, keys: Vec<SecretKey>, now: Now) -> Self {
+        Self {
+            url,
+            keys,
+            now,
+            keep: false,
+            selections: Selections::Epoch,
+            builder: false,
+        }
+    }
+}
+
+/// When a client asks for its proofs that it may aggregate attestations. Those of the sync committee are asked for each
+/// slot, by every client that asks for any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Selections {
+    /// For the whole epoch at its start: Prysm, Teku, newer Lighthouse and Lodestar.
+    #[default]
+    Epoch,
+    /// For each slot at its start: older Lodestar.
+    Slot,
+    /// Not at all: Vouch, Vero. Such a client never aggregates.
+    Never,
 }
 
 impl std::fmt::Debug for VcConfig {
@@ -58,6 +97,20 @@ pub enum ServedKind {
     },
     /// A block to propose.
     Block,
+    /// An aggregate of the votes for some data.
+    Aggregate {
+        /// The committee asked for.
+        committee: u64,
+        /// Root of the data.
+        root: Root,
+    },
+    /// A contribution of a sync subcommittee.
+    Contribution {
+        /// Which one.
+        subcommittee: u64,
+        /// For which block.
+        root: Root,
+    },
 }
 
 /// Something that a client was served.
@@ -82,6 +135,18 @@ pub struct Activity {
     pub attested: u64,
     /// Blocks that the node took.
     pub proposed: u64,
+    /// Those of them that were blinded.
+    pub blinded: u64,
+    /// Aggregates that the node took.
+    pub aggregated: u64,
+    /// Sync committee messages that the node took.
+    pub sync_messages: u64,
+    /// Sync committee contributions that the node took.
+    pub contributions: u64,
+    /// Exits that the node took.
+    pub exits: u64,
+    /// The last epoch asked about, and how many of its validators the node says were seen at work in it.
+    pub live: Option<(Epoch, u64)>,
     /// Requests that did not succeed: what, and how often.
     pub failures: BTreeMap<String, u64>,
 }
@@ -117,6 +182,11 @@ impl ValidatorClient {
         Self { shared, task }
     }
 
+    /// Tells it to sign the exit of a validator in `slot`, for that slot's epoch. A new order replaces an older one.
+    pub fn sign_exit(&self, slot: Slot, validator: ValidatorIndex) {
+        self.shared.state().exit = Some(ExitOrder { slot, validator });
+    }
+
     /// What it has done so far.
     #[must_use]
     pub fn activity(&self) -> Activity {
@@ -130,6 +200,8 @@ pub(super) struct Shared {
     keys: BTreeMap<BlsPubkey, SecretKey>,
     now: Now,
     keep: bool,
+    selections: Selections,
+    builder: bool,
     state: Mutex<State>,
     activity: Mutex<Activity>,
 }
@@ -140,12 +212,54 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// What it has learnt.
+/// An exit to be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ExitOrder {
+    slot: Slot,
+    validator: ValidatorIndex,
+}
+
+/// What it has learnt and what it has signed already.
 #[derive(Debug, Default)]
 struct State {
     indices: BTreeMap<ValidatorIndex, BlsPubkey>,
+    /// Whole proofs of selection.
+    proofs: BTreeMap<(Slot, ValidatorIndex), BlsSignature>,
+    /// Proofs that are being asked for.
+    asked: BTreeSet<(Slot, ValidatorIndex)>,
+    /// Root of what a committee voted for.
+    voted: BTreeMap<(Slot, CommitteeIndex), Root>,
     proposed: BTreeSet<Slot>,
     attested: BTreeSet<(Slot, ValidatorIndex)>,
+    aggregated: BTreeSet<(Slot, ValidatorIndex)>,
+    messaged: BTreeSet<(Slot, ValidatorIndex)>,
+    chores_of: Option<Epoch>,
+    exit: Option<ExitOrder>,
+}
+
+/// Slots for which the client remembers what it signed: longer than any request takes.
+const REMEMBERED: u64 = 64;
+
+impl State {
+    /// Forgets what is too old to matter, so that a long run does not fill the memory.
+    fn forget_before(&mut self, now: Slot) {
+        let oldest = Slot(now.0.saturating_sub(REMEMBERED));
+        self.proofs.retain(|(slot, _), _| *slot >= oldest);
+        self.voted.retain(|(slot, _), _| *slot >= oldest);
+        self.proposed.retain(|slot| *slot >= oldest);
+        for set in [
+            &mut self.asked,
+            &mut self.attested,
+            &mut self.aggregated,
+            &mut self.messaged,
+        ] {
+            set.retain(|(slot, _)| *slot >= oldest);
+        }
+    }
+}
+
+fn count<T>(list: &[T]) -> u64 {
+    u64::try_from(list.len()).unwrap_or(u64::MAX)
 }
 
 impl Shared {
@@ -160,6 +274,8 @@ impl Shared {
             keys,
             now: config.now,
             keep: config.keep,
+            selections: config.selections,
+            builder: config.builder,
             state: Mutex::default(),
             activity: Mutex::default(),
         }
@@ -206,7 +322,7 @@ impl Shared {
         tasks.spawn(head::listen(Arc::clone(&self), heads.clone()));
         let mut slot = chain.slot_at((self.now)());
         loop {
-            let work = duties::Slotwork {
+            let work = slot::Slotwork {
                 shared: Arc::clone(&self),
                 chain: Arc::clone(&chain),
                 slot,
@@ -222,10 +338,10 @@ impl Shared {
     }
 
     /// Asks until the node answers; a client that starts before its node waits.
-    async fn learn_chain(&self) -> crate::judge::ChainConfig {
+    async fn learn_chain(&self) -> chain::Chain {
         loop {
             match self.api.chain().await {
-                Ok(chain) => return chain,
+                Ok(spec) => return chain::Chain::new(spec),
                 Err(failure) => self.failed(&failure),
             }
             tokio::time::sleep(Duration::from_millis(250)).await;

@@ -65,9 +65,10 @@ impl History {
 
     /// Different answers: attestation data, blocks.
     pub(crate) fn totals(&self) -> (usize, usize) {
-        let blocks = self.answers.keys().filter(|(_, kind)| *kind == ServedKind::Block);
-        let blocks = blocks.count();
-        (self.answers.len() - blocks, blocks)
+        let kinds = || self.answers.keys().map(|(_, kind)| *kind);
+        let blocks = kinds().filter(|kind| *kind == ServedKind::Block).count();
+        let data = kinds().filter(|kind| matches!(kind, ServedKind::AttestationData { .. }));
+        (data.count(), blocks)
     }
 }
 
@@ -86,6 +87,8 @@ pub(crate) struct Again {
     pub(crate) same_data: u64,
     /// Blocks served again byte for byte.
     pub(crate) same_blocks: u64,
+    /// Aggregates and contributions served again byte for byte.
+    pub(crate) same_aggregates: u64,
     /// Refusals of duties that are over, by status and text without numbers.
     pub(crate) refused: BTreeMap<String, u64>,
     /// What must not have happened.
@@ -96,6 +99,7 @@ impl Again {
     pub(crate) fn add(&mut self, other: Self) {
         self.same_data += other.same_data;
         self.same_blocks += other.same_blocks;
+        self.same_aggregates += other.same_aggregates;
         for (why, count) in other.refused {
             *self.refused.entry(why).or_default() += count;
         }
@@ -134,6 +138,9 @@ impl Asker {
             match (answer, kind) {
                 (Answer::Same, ServedKind::Block) => again.same_blocks += 1,
                 (Answer::Same, ServedKind::AttestationData { .. }) => again.same_data += 1,
+                (Answer::Same, ServedKind::Aggregate { .. } | ServedKind::Contribution { .. }) => {
+                    again.same_aggregates += 1;
+                }
                 (Answer::Refused(why), _) => *again.refused.entry(why).or_default() += 1,
                 (Answer::Wrong(why), _) => again.wrong.push(why),
             }
@@ -174,7 +181,8 @@ impl Asker {
         }
     }
 
-    /// Until when the duty can be done: an epoch for attestations, a third of the slot for blocks, and a margin.
+    /// Until when the duty can be done: an epoch for attestations, a third of the slot for blocks, a slot for what is
+    /// aggregated in it, and a margin.
     fn end_of(&self, (slot, kind): Question) -> Duration {
         let length = self.chain.slot_duration();
         let open = match kind {
@@ -182,6 +190,7 @@ impl Asker {
                 length.saturating_mul(u32::try_from(self.chain.slots_per_epoch).unwrap())
             }
             ServedKind::Block => length / 3,
+            ServedKind::Aggregate { .. } | ServedKind::Contribution { .. } => length,
         };
         self.chain.start(slot) + open + length / 12
     }
@@ -192,6 +201,12 @@ impl Asker {
             ServedKind::AttestationData { committee } => {
                 format!("/eth/v1/validator/attestation_data?slot={slot}&committee_index={committee}")
             }
+            ServedKind::Aggregate { committee, root } => format!(
+                "/eth/v2/validator/aggregate_attestation?slot={slot}&committee_index={committee}&attestation_data_root={root}"
+            ),
+            ServedKind::Contribution { subcommittee, root } => format!(
+                "/eth/v1/validator/sync_committee_contribution?slot={slot}&subcommittee_index={subcommittee}&beacon_block_root={root}"
+            ),
             ServedKind::Block => {
                 let randao = self.randao(slot);
                 format!("/eth/v3/validator/blocks/{slot}?randao_reveal={randao}&builder_boost_factor=0")

@@ -162,11 +162,10 @@ impl Run {
 
     /// A client without memory.
     fn start_client(&mut self, node: usize) {
+        let keys = self.keys[node].values().cloned().collect();
         let config = VcConfig {
-            url: self.cluster.validator_api(node),
-            keys: self.keys[node].values().cloned().collect(),
-            now: self.now.clone(),
             keep: true,
+            ..VcConfig::new(self.cluster.validator_api(node), keys, self.now.clone())
         };
         self.clients.insert(node, ValidatorClient::start(config));
     }
