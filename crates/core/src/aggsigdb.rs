@@ -166,6 +166,17 @@ impl AggSigDb {
         }
     }
 
+    /// Waits for the aggregate of a validator that may have several in a slot, one per subcommittee.
+    pub async fn of_subcommittee(
+        &self,
+        duty: Duty,
+        validator: PubKey,
+        subcommittee: u64,
+    ) -> Result<Arc<SignedData>, NoAnswer> {
+        let key = (duty, validator, subcommittee);
+        until_deadline(&self.board, key, duty, self.clock.as_ref(), &self.timing).await
+    }
+
     /// Aggregates and waiting questions; for the leak check of simulations.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -396,6 +396,16 @@ impl ParSigDb {
         Ok(())
     }
 
+    /// The shares that have signed for a duty, validator and, where there are several, subcommittee; ascending.
+    #[must_use]
+    pub fn shares(&self, duty: Duty, validator: PubKey, subcommittee: u64) -> Vec<ShareIdx> {
+        let state = self.lock();
+        let held = state.partials.get(&(duty, validator, subcommittee));
+        let mut shares: Vec<_> = held.into_iter().flatten().map(|(p, _)| p.share).collect();
+        shares.sort_unstable();
+        shares
+    }
+
     /// Partials that are stored; for tests and for the leak check of simulations.
     #[must_use]
     pub fn len(&self) -> usize {

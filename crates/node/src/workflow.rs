@@ -16,6 +16,7 @@ use trireme_core::{
     features::FeatureSet,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     gate::DutyGate,
+    infosync::{InfoSync, InfoSyncMetrics, Wishes},
     journal::Journal,
     life::Life,
     metrics::CacheMetrics,
@@ -23,6 +24,7 @@ use trireme_core::{
     parsigex::{ParSigEx, ParSigExMetrics, ParSigExParts, Verifier},
     ports::{BeaconNode, Clock, Compute, Entropy, PeerNet, ServeGuard},
     prepare::ProposalPreparation,
+    priority::{Priority, PriorityParts},
     scheduler::{Scheduler, SchedulerMetrics, SchedulerParts},
     scheme::Scheme,
     sigagg::{SigAgg, SigAggMetrics},
@@ -31,7 +33,7 @@ use trireme_core::{
     tracker::{BeaconChain, Inclusion, Tracker, TrackerMetrics},
     validatorapi::{self, ValidatorApi},
     validators::ValidatorCache,
-    wire::{Components, wire},
+    wire::{Components, wire, wire_info_sync},
 };
 use trireme_eth2::ChainSpec;
 use trireme_keys::IdentityKey;
@@ -77,6 +79,8 @@ pub struct Settings {
     pub consensus: ConsensusConfig,
     /// Features that are on.
     pub features: FeatureSet,
+    /// What we want the cluster to agree on about itself.
+    pub wishes: Wishes,
 }
 
 /// The parts of life that a workflow's tasks belong to, in the order in which they stop.
@@ -138,6 +142,7 @@ impl Workflow {
             identity,
             consensus,
             features: _,
+            wishes,
         } = settings;
         let timing = timing(&chain);
         let cx = CxSource::new(timing, lives.duties_stop.clone(), cluster.hash);
@@ -240,14 +245,30 @@ impl Workflow {
             chain,
             beacon: Arc::clone(&beacon),
             unsigned: Arc::clone(&dutydb) as _,
+            aggregates: Arc::clone(&dutydb) as _,
+            selections: Arc::clone(&aggsigdb) as _,
+            partials: Arc::clone(&parsigdb) as _,
+            gate: gate.clone(),
             pubkeys: Arc::clone(&dutydb) as _,
             definitions: Arc::clone(&scheduler) as _,
             scheme,
             compute: Arc::clone(&compute),
             entropy,
-            cx,
+            cx: cx.clone(),
         }));
 
+        let priority = Arc::new(Priority::new(PriorityParts {
+            net: Arc::clone(&net),
+            key: Arc::clone(&identity),
+            threshold: cluster.threshold,
+            gate: gate.clone(),
+            clock: Arc::clone(&clock),
+            timing,
+            compute: Arc::clone(&compute),
+            life: lives.duties.clone(),
+            cx: cx.clone(),
+        }));
+        let infosync = Arc::new(InfoSync::new(wishes, Arc::clone(&priority), metrics.infosync));
         let consensus = Arc::new(Consensus::new(ConsensusParts {
             net: Arc::clone(&net),
             key: identity,
@@ -274,6 +295,7 @@ impl Workflow {
             bcast,
         };
         wire(&components, &policy);
+        wire_info_sync(&priority, &consensus, &infosync, &policy);
 
         // Tasks. Whoever remembers is there before whoever brings.
         lives.duties.standing("tracker", tracker.run());
@@ -281,13 +303,17 @@ impl Workflow {
         lives.duties.standing("dutydb", Arc::clone(&dutydb).run());
         lives.duties.standing("aggsigdb", Arc::clone(&aggsigdb).run());
         lives.duties.standing("parsigdb", Arc::clone(&parsigdb).run());
-        let serving = vec![consensus.serve(), parsigex.serve()];
+        let serving = vec![consensus.serve(), parsigex.serve(), priority.serve()];
         parsigdb.resume().await?;
         let refreshed = Arc::clone(&validators);
         scheduler.on_slot("validators", move |tick| Box::pin(Arc::clone(&refreshed).on_slot(tick)));
         let preparation = Arc::new(ProposalPreparation::new(beacon, validators, cluster));
         scheduler.on_slot("preparation", move |tick| {
             Box::pin(Arc::clone(&preparation).on_slot(tick))
+        });
+        scheduler.on_slot("infosync", move |tick| {
+            infosync.on_slot(tick);
+            Box::pin(std::future::ready(()))
         });
         lives.scheduling.essential("scheduler", async move {
             scheduler.run().await;
@@ -311,6 +337,7 @@ struct Metrics {
     parsigex: ParSigExMetrics,
     sigagg: SigAggMetrics,
     bcast: BroadcastMetrics,
+    infosync: InfoSyncMetrics,
 }
 
 impl Metrics {
@@ -325,6 +352,7 @@ impl Metrics {
             parsigex: ParSigExMetrics::register(registry),
             sigagg: SigAggMetrics::register(registry),
             bcast: BroadcastMetrics::register(registry),
+            infosync: InfoSyncMetrics::register(registry),
         }
     }
 }

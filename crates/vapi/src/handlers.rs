@@ -396,7 +396,8 @@ impl From<Refused> for ApiError {
                 }
             }
             Told::BadRequest => Self::bad(e.to_string()),
-            Told::TimedOut => Self::new(StatusCode::REQUEST_TIMEOUT, format!("waited in vain for {e}")),
+            Told::NotFound => Self::new(StatusCode::NOT_FOUND, e.to_string()),
+            Told::TimedOut => Self::new(StatusCode::REQUEST_TIMEOUT, e.to_string()),
             Told::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
             Told::Internal => Self::internal(e.to_string()),
         }

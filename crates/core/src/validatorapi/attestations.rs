@@ -82,6 +82,10 @@ impl ValidatorApi {
         awaited: &Awaited,
     ) -> Result<AttestationData, Refused> {
         let duty = Duty::new(slot, DutyType::Attester);
+        if !self.gate.allows(duty) {
+            let now = self.gate.now();
+            return Err(Refused::TooFarAhead { slot, now });
+        }
         awaited.set(format!("the cluster's duties of slot {}", slot.0));
         match self.definitions.definitions(duty).await {
             Ok(Some(set)) => {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use trireme_eth2::{AttesterDuty, BlsPubkey, Epoch, ProposerDuty, ValidatorIndex};
+use trireme_eth2::{AttesterDuty, BlsPubkey, Epoch, ProposerDuty, SyncDuty, ValidatorIndex};
 
 use super::{Awaited, Refused, ValidatorApi};
 use crate::{ids::PubKey, ports::Duties};
@@ -51,6 +51,31 @@ impl ValidatorApi {
         Ok(answer)
     }
 
+    /// Sync committee duties of the given validators; of all validators of the cluster if none is given, also of those
+    /// that have exited: they owe them to the end of the period.
+    #[tracing::instrument(name = "core/validatorapi.SyncCommitteeDuties", skip_all, fields(epoch = epoch.0))]
+    pub async fn sync_duties(
+        &self,
+        epoch: Epoch,
+        mut indices: Vec<ValidatorIndex>,
+        awaited: &Awaited,
+    ) -> Result<Vec<SyncDuty>, Refused> {
+        if indices.is_empty() {
+            indices = self.members_at_head(awaited).await?.iter().map(|v| v.index).collect();
+            if indices.is_empty() {
+                return Err(Refused::NoValidators);
+            }
+        }
+        awaited.set(format!("the beacon node's sync committee duties of epoch {}", epoch.0));
+        let mut duties = self.beacon.sync_duties(epoch, &indices).await?.duties;
+        let mut seen = BTreeSet::new();
+        duties.retain(|d| seen.insert(d.validator_index));
+        for duty in &mut duties {
+            duty.pubkey = self.share_of(duty.pubkey)?;
+        }
+        Ok(duties)
+    }
+
     /// Our public share of a validator that the beacon node named.
     pub fn share_of(&self, group: BlsPubkey) -> Result<BlsPubkey, Refused> {
         let key = PubKey(group.0);
@@ -60,8 +85,7 @@ impl ValidatorApi {
     /// Indices of the active validators of the cluster; of all that have one if none is active yet, because the beacon
     /// node answers for those too, and an empty list of ours would be a lie.
     pub async fn own_indices(&self, awaited: &Awaited) -> Result<Vec<ValidatorIndex>, Refused> {
-        awaited.set("the beacon node's state of the cluster's validators");
-        let all = self.beacon.validators("head", &self.cluster.keys()).await?;
+        let all = self.members_at_head(awaited).await?;
         let active: Vec<_> = all.iter().filter(|v| v.status.is_active()).map(|v| v.index).collect();
         let some = if active.is_empty() {
             all.iter().map(|v| v.index).collect()

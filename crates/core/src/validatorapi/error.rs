@@ -1,10 +1,12 @@
 //! Why a request of the validator client is not answered, and what to tell it.
 
-use trireme_eth2::{BlsPubkey, CommitteeIndex, Slot, ValidatorIndex};
+use trireme_eth2::{BlsPubkey, CommitteeIndex, Epoch, Slot, ValidatorIndex};
 
-use super::questions::NoAnswer;
+use super::{questions::NoAnswer, selections::Incomplete};
 use crate::{
     compute::Broken,
+    data::DataError,
+    duty::Duty,
     ids::{PeerIdx, PubKey},
     ports::BeaconError,
     scheduler::NotResolved,
@@ -47,9 +49,56 @@ pub enum Refused {
     /// An attestation from before Electra has not exactly one bit, or one that is nobody's of ours.
     #[error("attestation of slot {0} has not exactly one aggregation bit of a validator of this cluster")]
     NotOneBit(Slot),
-    /// Two different attestations of one validator in one request.
-    #[error("two different attestations of validator {0} for one slot in one request")]
+    /// Two different objects of one validator for one duty in one request.
+    #[error("validator {0} signed two different things for one duty in one request")]
     Twice(PubKey),
+    /// No validator of the cluster has this index.
+    #[error("validator not found: index {0} is not in this cluster")]
+    UnknownValidator(ValidatorIndex),
+    /// The epoch has no slots.
+    #[error("epoch {} is past the end of time", .0.0)]
+    NoSuchEpoch(Epoch),
+    /// So far ahead that nothing is agreed or kept for it yet.
+    #[error("slot {slot} is too far ahead, the current slot is {now}")]
+    TooFarAhead {
+        /// The slot asked about.
+        slot: Slot,
+        /// The slot now.
+        now: Slot,
+    },
+    /// Nobody of the cluster has the duty, so nothing will ever be agreed for it.
+    #[error("no validator of this cluster has duty {0}")]
+    NoDuty(Duty),
+    /// Nobody of the cluster is in the subcommittee, so nothing will ever be agreed for it.
+    #[error("no validator of this cluster is in sync subcommittee {subcommittee} in slot {slot}")]
+    ForeignSubcommittee {
+        /// The slot asked about.
+        slot: Slot,
+        /// The subcommittee asked about.
+        subcommittee: u64,
+    },
+    /// The selection proofs of all validators of the cluster are there, and none of them is selected.
+    #[error("no validator of this cluster is selected to aggregate {what} {number} in slot {slot}")]
+    NobodyAggregates {
+        /// Of what.
+        what: &'static str,
+        /// Its number.
+        number: u64,
+        /// The slot.
+        slot: Slot,
+    },
+    /// Fewer operators than needed sent selection proofs.
+    #[error(transparent)]
+    Incomplete(Box<Incomplete>),
+    /// The validator client made up the selection proof by itself.
+    #[error(
+        "the selection proof of validator {0} is this validator client's own, not the cluster's: start the validator \
+        client with its flag for distributed validators"
+    )]
+    OwnProof(PubKey),
+    /// It cannot be told what is signed.
+    #[error(transparent)]
+    NotSignable(#[from] DataError),
     /// The committee has no duty of ours, so nothing will ever be agreed for it.
     #[error("no validator of this cluster attests in committee {committee} of slot {slot}")]
     ForeignCommittee {
@@ -73,7 +122,7 @@ pub enum Refused {
     #[error(transparent)]
     Definitions(#[from] NotResolved),
     /// What was awaited did not come.
-    #[error("{awaited}: {why}")]
+    #[error("waited in vain for {awaited}: {why}")]
     NoAnswer {
         /// What was awaited, as a noun phrase.
         awaited: String,
@@ -111,7 +160,9 @@ pub enum Told {
     },
     /// 400 with the error's text: the question itself makes no sense.
     BadRequest,
-    /// 408 with the error's text: waited in vain.
+    /// 404 with the error's text: there is no such thing, and there will not be.
+    NotFound,
+    /// 408 with the error's text: waited in vain, or its time is over.
     TimedOut,
     /// 503: the node is stopping.
     Stopping,
@@ -132,14 +183,22 @@ impl Refused {
                 status: *status,
                 message: message.clone(),
             },
-            Self::ForeignCommittee { .. } => Told::BadRequest,
+            Self::ForeignCommittee { .. }
+            | Self::ForeignSubcommittee { .. }
+            | Self::TooFarAhead { .. }
+            | Self::NoSuchEpoch(_)
+            | Self::OwnProof(_) => Told::BadRequest,
+            Self::NoDuty(_) | Self::NobodyAggregates { .. } => Told::NotFound,
             Self::NoAnswer {
                 why: NoAnswer::Expired, ..
-            } => Told::TimedOut,
+            }
+            | Self::Definitions(NotResolved::Trimmed(_))
+            | Self::Incomplete(_) => Told::TimedOut,
             Self::NoAnswer {
                 why: NoAnswer::Stopped, ..
             } => Told::Stopping,
             Self::Publish(e) if e.kind == ErrorKind::Stopped => Told::Stopping,
+            Self::Publish(e) if e.kind == ErrorKind::Expired => Told::TimedOut,
             Self::UnknownKey(_)
             | Self::OtherShare { .. }
             | Self::NotOfCluster(_)
@@ -149,7 +208,9 @@ impl Refused {
             | Self::Twice(_)
             | Self::NotOneProposer { .. }
             | Self::OtherBlock(_)
-            | Self::Definitions(_)
+            | Self::UnknownValidator(_)
+            | Self::NotSignable(_)
+            | Self::Definitions(NotResolved::NotYet(_))
             | Self::Signature { .. }
             | Self::Beacon(_)
             | Self::Publish(_)

@@ -4,23 +4,31 @@
 //! under our own public share; one that does not verify keeps its whole request from being announced.
 //! Not here: HTTP, encodings, time limits (`trireme-vapi`).
 
+mod aggregates;
 mod attestations;
 mod duties;
 mod error;
 mod keys;
+mod members;
+mod partials;
 mod proposals;
 mod questions;
+mod selections;
+mod simple;
 mod validators;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use trireme_eth2::{BlsSignature, ChainSpec, Root};
+use trireme_eth2::{BlsSignature, ChainEvent, ChainSpec, Epoch, Root, Slot};
 
-use self::keys::Keys;
+use self::{keys::Keys, members::Members, selections::Lately};
 pub use self::{
     attestations::{SingleFork, SubmittedAttestations},
     error::{Refused, Told},
-    questions::{AwaitUnsigned, DutyDefinitions, NoAnswer, PubKeyByAttestation},
+    questions::{
+        AwaitAggregates, AwaitSelections, AwaitUnsigned, DutyDefinitions, NoAnswer, PartialsHeld, PubKeyByAttestation,
+    },
+    selections::Incomplete,
     validators::Ids,
 };
 use crate::{
@@ -29,6 +37,7 @@ use crate::{
     data::ParSignedDataSet,
     duty::Duty,
     event::{CxSource, Event},
+    gate::DutyGate,
     ids::PubKey,
     ports::{BeaconNode, Compute, Entropy, Lane},
     scheme::{Claim, Scheme, Signer},
@@ -45,6 +54,12 @@ pub struct Parts {
     /// Answered by `DutyDb`.
     pub unsigned: Arc<dyn AwaitUnsigned>,
     /// Answered by `DutyDb`.
+    pub aggregates: Arc<dyn AwaitAggregates>,
+    /// Answered by `AggSigDb`.
+    pub selections: Arc<dyn AwaitSelections>,
+    /// Answered by `ParSigDb`.
+    pub partials: Arc<dyn PartialsHeld>,
+    /// Answered by `DutyDb`.
     pub pubkeys: Arc<dyn PubKeyByAttestation>,
     /// Answered by `Scheduler`.
     pub definitions: Arc<dyn DutyDefinitions>,
@@ -54,6 +69,8 @@ pub struct Parts {
     pub compute: Arc<dyn Compute>,
     /// Seeds of batch verification.
     pub entropy: Arc<dyn Entropy>,
+    /// Says which slots are too far ahead, and which one is now.
+    pub gate: DutyGate,
     /// Makes the contexts of announced duties.
     pub cx: CxSource,
 }
@@ -66,12 +83,18 @@ pub struct ValidatorApi {
     chain: Arc<ChainSpec>,
     keys: Keys,
     beacon: Arc<dyn BeaconNode>,
+    members: Members,
+    lately: Lately,
     unsigned: Arc<dyn AwaitUnsigned>,
+    aggregates: Arc<dyn AwaitAggregates>,
+    selections: Arc<dyn AwaitSelections>,
+    partials: Arc<dyn PartialsHeld>,
     pubkeys: Arc<dyn PubKeyByAttestation>,
     definitions: Arc<dyn DutyDefinitions>,
     scheme: Arc<dyn Scheme>,
     compute: Arc<dyn Compute>,
     entropy: Arc<dyn Entropy>,
+    gate: DutyGate,
     cx: CxSource,
 }
 
@@ -115,11 +138,15 @@ impl ValidatorApi {
             chain,
             beacon,
             unsigned,
+            aggregates,
+            selections,
+            partials,
             pubkeys,
             definitions,
             scheme,
             compute,
             entropy,
+            gate,
             cx,
         } = parts;
         Self {
@@ -128,14 +155,32 @@ impl ValidatorApi {
             cluster,
             chain,
             beacon,
+            members: Members::default(),
+            lately: Lately::default(),
             unsigned,
+            aggregates,
+            selections,
+            partials,
             pubkeys,
             definitions,
             scheme,
             compute,
             entropy,
+            gate,
             cx,
         }
+    }
+
+    /// The epoch of a slot on this chain.
+    #[must_use]
+    pub fn epoch(&self, slot: Slot) -> Epoch {
+        self.chain.epoch(slot)
+    }
+
+    /// What the beacon node tells of its chain from now on.
+    #[must_use]
+    pub fn events(&self) -> tokio::sync::broadcast::Receiver<ChainEvent> {
+        self.beacon.events()
     }
 
     /// Verifies partial signatures of our own share, all in one job. The first one that does not hold is the error.

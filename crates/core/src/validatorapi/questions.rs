@@ -6,12 +6,19 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use trireme_eth2::{AttestationData, CommitteeIndex, Slot, ValidatorIndex, VersionedProposal};
+use trireme_eth2::{
+    AttestationData, CommitteeIndex, Root, Slot, SyncCommitteeContribution, ValidatorIndex, VersionedAttestation,
+    VersionedProposal,
+};
 
 use crate::{
+    aggsigdb::AggSigDb,
+    data::SignedData,
     definitions::DutyDefinitionSet,
     duty::Duty,
-    ids::PubKey,
+    dutydb::DutyDb,
+    ids::{PubKey, ShareIdx},
+    parsigdb::ParSigDb,
     scheduler::{NotResolved, Scheduler},
 };
 
@@ -36,6 +43,78 @@ pub trait AwaitUnsigned: Send + Sync {
     ) -> BoxFuture<'_, Result<Arc<AttestationData>, NoAnswer>>;
     /// The block agreed for a slot.
     fn proposal(&self, slot: Slot) -> BoxFuture<'_, Result<Arc<VersionedProposal>, NoAnswer>>;
+}
+
+/// Waits for what aggregators are to sign (answered by `DutyDb`).
+pub trait AwaitAggregates: Send + Sync {
+    /// The aggregate agreed for a slot, root of the attestation data and committee.
+    fn aggregate(
+        &self,
+        slot: Slot,
+        data_root: Root,
+        committee: CommitteeIndex,
+    ) -> BoxFuture<'_, Result<Arc<VersionedAttestation>, NoAnswer>>;
+    /// The contribution agreed for a slot, subcommittee and block.
+    fn contribution(
+        &self,
+        slot: Slot,
+        subcommittee: u64,
+        block: Root,
+    ) -> BoxFuture<'_, Result<Arc<SyncCommitteeContribution>, NoAnswer>>;
+}
+
+impl AwaitAggregates for DutyDb {
+    fn aggregate(
+        &self,
+        _: Slot,
+        _: Root,
+        _: CommitteeIndex,
+    ) -> BoxFuture<'_, Result<Arc<VersionedAttestation>, NoAnswer>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn contribution(
+        &self,
+        _: Slot,
+        _: u64,
+        _: Root,
+    ) -> BoxFuture<'_, Result<Arc<SyncCommitteeContribution>, NoAnswer>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Waits for the cluster's selection proofs (answered by `AggSigDb`).
+pub trait AwaitSelections: Send + Sync {
+    /// A validator's whole proof for a duty that prepares an aggregator; the subcommittee is 0 for attestations.
+    fn selection(
+        &self,
+        duty: Duty,
+        validator: PubKey,
+        subcommittee: u64,
+    ) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>>;
+}
+
+impl AwaitSelections for AggSigDb {
+    fn selection(
+        &self,
+        duty: Duty,
+        validator: PubKey,
+        subcommittee: u64,
+    ) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
+        Box::pin(self.of_subcommittee(duty, validator, subcommittee))
+    }
+}
+
+/// Tells whose partial signatures are there (answered by `ParSigDb`); never waits.
+pub trait PartialsHeld: Send + Sync {
+    /// The shares that have signed for a duty, validator and, where there are several, subcommittee; ascending.
+    fn shares(&self, duty: Duty, validator: PubKey, subcommittee: u64) -> Vec<ShareIdx>;
+}
+
+impl PartialsHeld for ParSigDb {
+    fn shares(&self, duty: Duty, validator: PubKey, subcommittee: u64) -> Vec<ShareIdx> {
+        Self::shares(self, duty, validator, subcommittee)
+    }
 }
 
 /// Finds the validator behind an attestation (answered by `DutyDb`); never waits.

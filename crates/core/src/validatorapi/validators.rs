@@ -30,17 +30,26 @@ impl ValidatorApi {
         statuses: &[ValidatorStatus],
         awaited: &Awaited,
     ) -> Result<Vec<ValidatorInfo>, Refused> {
-        let (keys, indices) = match ids {
-            Ids::All => (self.cluster.keys(), None),
-            Ids::Keys(shares) => {
-                let keys: BTreeSet<PubKey> = shares.iter().map(|s| self.keys.group(s)).collect::<Result<_, _>>()?;
-                (keys.into_iter().collect(), None)
-            }
-            Ids::Indices(indices) => (self.cluster.keys(), Some(indices.into_iter().collect::<BTreeSet<_>>())),
+        let wanted: Option<BTreeSet<PubKey>> = match &ids {
+            Ids::All | Ids::Indices(_) => None,
+            Ids::Keys(shares) => Some(shares.iter().map(|s| self.keys.group(s)).collect::<Result<_, _>>()?),
         };
-        awaited.set(format!("the beacon node's validators of state {state}"));
-        let mut found = self.beacon.validators(state, &keys).await?;
-        found.retain(|v| indices.as_ref().is_none_or(|some| some.contains(&v.index)));
+        let mut found = if state == "head" {
+            Vec::clone(&*self.members_at_head(awaited).await?)
+        } else {
+            awaited.set(format!("the beacon node's validators of state {state}"));
+            let keys = wanted
+                .as_ref()
+                .map_or_else(|| self.cluster.keys(), |some| some.iter().copied().collect());
+            self.beacon.validators(state, &keys).await?
+        };
+        if let Some(some) = &wanted {
+            found.retain(|v| some.contains(&PubKey(v.validator.pubkey.0)));
+        }
+        if let Ids::Indices(indices) = ids {
+            let some: BTreeSet<_> = indices.into_iter().collect();
+            found.retain(|v| some.contains(&v.index));
+        }
         found.retain(|v| statuses.is_empty() || statuses.contains(&v.status));
         let mut seen = BTreeSet::new();
         found.retain(|v| seen.insert(v.index));

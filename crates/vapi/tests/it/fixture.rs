@@ -17,20 +17,24 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use trireme_core::{
-    Duty, PeerIdx, PubKey, SlotTiming, UnixTime,
+    Duty, PeerIdx, PubKey, ShareIdx, SlotTiming, UnixTime,
     clock::SystemClock,
     cluster::{Cluster, Validator},
     compute::Inline,
-    data::ParSignedDataSet,
+    data::{ParSignedDataSet, SignedData},
     definitions::{DutyDefinition, DutyDefinitionSet},
     entropy::OsEntropy,
     event::{CxSource, DutyCx},
+    gate::DutyGate,
     life::Life,
-    ports::{BeaconError, BeaconNode, Duties, ProduceBlock},
+    ports::{BeaconError, BeaconNode, Clock, Duties, ProduceBlock},
     scheduler::NotResolved,
     scheme::{Bls, CannotCombine, Claim, Refusal, Scheme},
     step::{Policy, StepError, StepMetrics, StepName},
-    validatorapi::{AwaitUnsigned, DutyDefinitions, NoAnswer, Parts, PubKeyByAttestation, ValidatorApi},
+    validatorapi::{
+        AwaitAggregates, AwaitSelections, AwaitUnsigned, DutyDefinitions, NoAnswer, PartialsHeld, Parts,
+        PubKeyByAttestation, ValidatorApi,
+    },
 };
 use trireme_eth2::{
     AttestationData, AttesterDuty, BeaconCommittee, BlsSignature, ChainEvent, ChainSpec, CommitteeIndex, Epoch,
@@ -51,6 +55,7 @@ pub(crate) struct Known {
     pub(crate) validators: Vec<ValidatorInfo>,
     pub(crate) attesters: Vec<AttesterDuty>,
     pub(crate) proposers: Vec<ProposerDuty>,
+    pub(crate) syncers: Vec<SyncDuty>,
     pub(crate) dependent_root: Root,
     /// The scheduler's view; filled from `attesters` and `proposers` by [`Bench::resolve`].
     pub(crate) definitions: BTreeMap<Duty, DutyDefinitionSet>,
@@ -61,6 +66,16 @@ pub(crate) struct Known {
     pub(crate) attestation_data: BTreeMap<(Slot, CommitteeIndex), AttestationData>,
     pub(crate) pubkeys: BTreeMap<(Slot, CommitteeIndex, ValidatorIndex), PubKey>,
     pub(crate) proposals: BTreeMap<Slot, Arc<VersionedProposal>>,
+    pub(crate) aggregates: BTreeMap<(Slot, Root, CommitteeIndex), Arc<VersionedAttestation>>,
+    pub(crate) contributions: BTreeMap<(Slot, u64, Root), Arc<SyncCommitteeContribution>>,
+    /// Whole selection proofs; the last is the subcommittee.
+    pub(crate) selections: BTreeMap<(Duty, PubKey, u64), Arc<SignedData>>,
+    /// Whose partial signatures are there.
+    pub(crate) partials: BTreeMap<(Duty, PubKey), Vec<ShareIdx>>,
+    /// The time.
+    pub(crate) now: UnixTime,
+    /// Length of a slot.
+    pub(crate) slot_duration: Duration,
     /// The beacon node's own attestation data, for slots without a duty of ours.
     pub(crate) beacon_data: Option<AttestationData>,
     /// The beacon node refuses everything with this.
@@ -176,8 +191,22 @@ impl BeaconNode for Neighbours {
     fn block_root(&self, _: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
         self.nowhere("block_root")
     }
-    fn sync_duties(&self, _: Epoch, _: &[ValidatorIndex]) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
-        self.nowhere("sync_duties")
+    fn sync_duties(
+        &self,
+        epoch: Epoch,
+        indices: &[ValidatorIndex],
+    ) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
+        let wanted = indices.to_vec();
+        self.ask(format!("sync_duties {} {indices:?}", epoch.0), move |known| Duties {
+            dependent_root: Root::ZERO,
+            execution_optimistic: false,
+            duties: known
+                .syncers
+                .iter()
+                .filter(|d| wanted.contains(&d.validator_index))
+                .cloned()
+                .collect(),
+        })
     }
     fn aggregate_attestation(
         &self,
@@ -237,6 +266,59 @@ impl AwaitUnsigned for Neighbours {
     fn proposal(&self, slot: Slot) -> BoxFuture<'_, Result<Arc<VersionedProposal>, NoAnswer>> {
         let known = self.known.lock().unwrap();
         or_wait(known.proposals.get(&slot).cloned(), known.no_answer.clone())
+    }
+}
+
+impl AwaitAggregates for Neighbours {
+    fn aggregate(
+        &self,
+        slot: Slot,
+        data_root: Root,
+        committee: CommitteeIndex,
+    ) -> BoxFuture<'_, Result<Arc<VersionedAttestation>, NoAnswer>> {
+        let known = self.known.lock().unwrap();
+        let found = known.aggregates.get(&(slot, data_root, committee)).cloned();
+        or_wait(found, known.no_answer.clone())
+    }
+    fn contribution(
+        &self,
+        slot: Slot,
+        subcommittee: u64,
+        block: Root,
+    ) -> BoxFuture<'_, Result<Arc<SyncCommitteeContribution>, NoAnswer>> {
+        let known = self.known.lock().unwrap();
+        let found = known.contributions.get(&(slot, subcommittee, block)).cloned();
+        or_wait(found, known.no_answer.clone())
+    }
+}
+
+impl AwaitSelections for Neighbours {
+    fn selection(
+        &self,
+        duty: Duty,
+        validator: PubKey,
+        subcommittee: u64,
+    ) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
+        let known = self.known.lock().unwrap();
+        let found = known.selections.get(&(duty, validator, subcommittee)).cloned();
+        or_wait(found, known.no_answer.clone())
+    }
+}
+
+impl PartialsHeld for Neighbours {
+    fn shares(&self, duty: Duty, validator: PubKey, _: u64) -> Vec<ShareIdx> {
+        let known = self.known.lock().unwrap();
+        known.partials.get(&(duty, validator)).cloned().unwrap_or_default()
+    }
+}
+
+/// The time is what a test says; it grows by a slot whenever the neighbours learn something.
+impl Clock for Neighbours {
+    fn now(&self) -> UnixTime {
+        self.known.lock().unwrap().now
+    }
+    fn sleep_until(&self, _: UnixTime) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
     }
 }
 
@@ -380,6 +462,11 @@ impl Bench {
             slots_per_epoch: chain.slots_per_epoch,
         };
         let neighbours = Arc::new(Neighbours::default());
+        {
+            let mut known = neighbours.known.lock().unwrap();
+            // Far enough that no slot of a test or recording is in the future.
+            (known.now, known.slot_duration) = (UnixTime(u64::MAX / 2), timing.slot_duration);
+        }
         let scheme: Arc<dyn Scheme> = if bls {
             Arc::new(Bls::new(&cluster).unwrap())
         } else {
@@ -390,6 +477,10 @@ impl Bench {
             chain: Arc::new(chain),
             beacon: Arc::clone(&neighbours) as _,
             unsigned: Arc::clone(&neighbours) as _,
+            aggregates: Arc::clone(&neighbours) as _,
+            selections: Arc::clone(&neighbours) as _,
+            partials: Arc::clone(&neighbours) as _,
+            gate: DutyGate::new(Arc::clone(&neighbours) as _, timing),
             pubkeys: Arc::clone(&neighbours) as _,
             definitions: Arc::clone(&neighbours) as _,
             scheme,
@@ -433,6 +524,7 @@ impl Bench {
     pub(crate) fn know(&self, change: impl FnOnce(&mut Known)) {
         let mut known = self.neighbours.known.lock().unwrap();
         change(&mut known);
+        known.now = known.now.after(known.slot_duration);
         // The scheduler resolves what the beacon node says.
         let mut definitions = std::mem::take(&mut known.definitions);
         for duty in &known.attesters {

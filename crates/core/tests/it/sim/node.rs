@@ -131,7 +131,7 @@ impl Node {
         let suspicion = timing.epoch_duration();
         let parsigex = Arc::new(ParSigEx::new(ParSigExParts {
             net,
-            gate,
+            gate: gate.clone(),
             cluster: Arc::clone(&cluster),
             chain: Arc::clone(&chain),
             verifier: Verifier::new(
@@ -150,6 +150,10 @@ impl Node {
             chain: Arc::clone(&chain),
             beacon,
             unsigned: Arc::clone(&dutydb) as _,
+            aggregates: Arc::clone(&dutydb) as _,
+            selections: Arc::clone(&aggsigdb) as _,
+            partials: Arc::clone(&parsigdb) as _,
+            gate: gate.clone(),
             pubkeys: Arc::clone(&dutydb) as _,
             definitions: Arc::clone(&scheduler) as _,
             scheme: toy,

@@ -1,0 +1,48 @@
+//! Signed objects that need no agreement before: sync committee messages and voluntary exits.
+//!
+//! Guarantees: an exited validator is taken too, it owes its sync committee duties to the end of the period; an exit is
+//! handed on only with a signature of our share, and the validator leaves only when a threshold of operators want it.
+//! Not here: what comes of them.
+
+use trireme_eth2::{SignedVoluntaryExit, Slot, SyncCommitteeMessage};
+
+use super::{Awaited, Refused, ValidatorApi, partials::Item};
+use crate::{
+    data::SignedData,
+    duty::{Duty, DutyType},
+};
+
+impl ValidatorApi {
+    /// Takes sync committee messages: verifies all of them in one job and announces one set per slot.
+    #[tracing::instrument(name = "core/validatorapi.SubmitSyncCommitteeMessages", skip_all, fields(messages = list.len()))]
+    pub async fn submit_sync_messages(
+        &self,
+        list: Vec<SyncCommitteeMessage>,
+        awaited: &Awaited,
+    ) -> Result<(), Refused> {
+        let keys = self.keys_of(list.iter().map(|m| m.validator_index), awaited).await?;
+        let items = keys.into_iter().zip(list).map(|(validator, message)| Item {
+            duty: Duty::new(message.slot, DutyType::SyncMessage),
+            validator,
+            data: SignedData::SyncMessage(message),
+            proof: None,
+        });
+        self.hand_in(items.collect(), awaited).await
+    }
+
+    /// Takes a signed exit. Its duty stands at the first slot of the epoch that the message names.
+    #[tracing::instrument(name = "core/validatorapi.SubmitVoluntaryExit", skip_all, fields(validator = exit.message.validator_index.0))]
+    pub async fn submit_exit(&self, exit: SignedVoluntaryExit, awaited: &Awaited) -> Result<(), Refused> {
+        let keys = self.keys_of(std::iter::once(exit.message.validator_index), awaited).await?;
+        let epoch = exit.message.epoch;
+        let slot = epoch.0.checked_mul(self.chain.slots_per_epoch).map(Slot);
+        let slot = slot.ok_or(Refused::NoSuchEpoch(epoch))?;
+        let items = keys.into_iter().map(|validator| Item {
+            duty: Duty::new(slot, DutyType::Exit),
+            validator,
+            data: SignedData::Exit(exit),
+            proof: None,
+        });
+        self.hand_in(items.collect(), awaited).await
+    }
+}
