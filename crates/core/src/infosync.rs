@@ -112,7 +112,10 @@ impl Wishes {
     }
 
     fn topics(&self) -> [Topic; 3] {
-        let topic = |name, priorities| Topic { name, priorities };
+        let topic = |name: &str, priorities| Topic {
+            name: name.to_owned(),
+            priorities,
+        };
         let proposals = self.proposals.iter().map(|p| p.name().to_owned()).collect();
         [
             topic(VERSION, self.versions.clone()),
@@ -214,7 +217,7 @@ impl InfoSync {
     /// Whether the nodes agree to send all sync contributions of a validator as one set (core.md 10.5).
     #[must_use]
     pub fn plural_contributions(&self, slot: Slot) -> bool {
-        self.at(slot, |agreed| any_at_least(&agreed.versions, PLURAL_CONTRIBUTIONS))
+        self.at(slot, |agreed| enough_for_plural(&agreed.versions))
             .unwrap_or(false)
     }
 
@@ -250,9 +253,11 @@ fn choose_consensus(duty: Duty, protocols: &[String]) {
     }
 }
 
-/// Whether one of the versions has at least this major and minor; labels and patches do not count.
-fn any_at_least(versions: &[String], min: (u64, u64)) -> bool {
-    versions.iter().filter_map(|v| minor(v)).any(|version| version >= min)
+/// Whether one of the agreed versions sends sync contributions as one set. Labels and patches do not count.
+#[must_use]
+pub fn enough_for_plural(versions: &[String]) -> bool {
+    let mut minors = versions.iter().filter_map(|v| minor(v));
+    minors.any(|version| version >= PLURAL_CONTRIBUTIONS)
 }
 
 /// Major and minor of `v1.11`, `v1.11.2`, `v1.12-rc1`.

@@ -12,10 +12,12 @@ use crate::{
     consensus::Consensus,
     dutydb::DutyDb,
     fetcher::Fetcher,
+    infosync::InfoSync,
     life::Life,
     parsigdb::ParSigDb,
     parsigex::ParSigEx,
     ports::ServeGuard,
+    priority::Priority,
     scheduler::Scheduler,
     sigagg::SigAgg,
     step::{Policy, StepError, StepName as S},
@@ -63,6 +65,13 @@ pub fn wire(c: &Components, p: &Policy) {
     c.parsigdb.threshold .to(p.inline(S::SigAggAggregate),         &c.sigagg,    SigAgg::aggregate);
     c.sigagg.aggregated  .to(p.inline(S::AggSigDbStore),           &c.aggsigdb,  AggSigDb::store);
     c.sigagg.aggregated  .to(p.background(S::BcastBroadcast),      &c.bcast,     Broadcaster::broadcast);
+}
+
+/// Connects what the nodes agree on about themselves. Nothing of a duty passes here.
+#[rustfmt::skip]
+pub fn wire_info_sync(priority: &Priority, consensus: &Arc<Consensus>, infosync: &Arc<InfoSync>, p: &Policy) {
+    priority.calculated  .to(p.background(S::PriorityPropose),     consensus,    Consensus::propose_priorities);
+    consensus.preferred  .to(p.inline(S::InfoSyncStore),           infosync,     InfoSync::store);
 }
 
 /// Keeps the workflow open to peers.

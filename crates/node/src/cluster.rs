@@ -41,6 +41,8 @@ pub(crate) struct Loaded {
     pub(crate) name: String,
     /// The definition's UUID.
     pub(crate) uuid: String,
+    /// The definition's preferred consensus protocol; may be empty.
+    pub(crate) consensus_protocol: String,
     /// Genesis fork version.
     pub(crate) fork_version: ForkVersion,
     /// Name of the network, or `unknown`.
@@ -115,6 +117,7 @@ pub(crate) fn load(config: &NodeConfig, identity: IdentityKey) -> Result<Loaded,
         cluster: workflow_cluster(&lock, me, peers.len()).map_err(bad)?,
         name: lock.definition.name.clone(),
         uuid: lock.definition.uuid.clone(),
+        consensus_protocol: lock.definition.consensus_protocol.clone(),
         fork_version: ForkVersion(fork_version),
         peers,
         identity,

@@ -3,6 +3,7 @@
 //! Begin reading at `run`: the statements there are the start order.
 
 mod about;
+mod chain;
 mod cluster;
 mod config;
 mod early;
@@ -11,9 +12,11 @@ mod files;
 mod keylock;
 mod known;
 mod listen;
+mod network;
 mod ready;
 mod run;
 mod stop;
+mod vapi;
 pub mod workflow;
 
 pub use config::{BeaconConfig, CustomNetwork, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig, Version};

@@ -12,7 +12,7 @@ use std::{
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use trireme_beacon::{Client, DutiesOnce, Timeouts};
+use trireme_beacon::DutiesOnce;
 use trireme_core::{
     clock::SystemClock,
     compute::Pool,
@@ -20,25 +20,24 @@ use trireme_core::{
     entropy::OsEntropy,
     features::{Feature, FeatureSet},
     fetcher::Graffiti,
+    infosync::Wishes,
     journal::Journal,
     life::{Life, StopReason},
     metrics::CacheMetrics,
-    ports::{BeaconNode, Clock, Entropy, PeerNet, StoreError},
+    ports::{BeaconNode, Clock, Entropy, StoreError},
     scheme::Bls,
 };
-use trireme_eth2::ChainSpec;
-use trireme_p2p::{Host, HostHandle, P2pMetrics};
 use trireme_store::{Owner, SledStore};
 use trireme_telemetry::{Monitoring, metrics as telemetry};
 
 use crate::{
-    BeaconConfig, NodeConfig, NodeError, about,
+    NodeConfig, NodeError, about, chain,
     cluster::{self, Loaded},
-    early,
     keylock::{KeyLock, TimestampLock},
-    known, listen,
+    listen, network,
     ready::{BeaconPeers, Check, Ready},
     stop::{Parts, Shutdown},
+    vapi,
     workflow::{Lives, Ports, Settings, Workflow, timing},
 };
 
@@ -189,7 +188,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     };
     let node_version = about::node_version(&config.version);
     let early_stop = CancellationToken::new();
-    let early_end = serve_early(life, early_listener, node_version.clone(), early_stop.clone());
+    let early_end = vapi::serve_early(life, early_listener, node_version.clone(), early_stop.clone());
 
     // Metrics and readiness.
     let registry = Arc::new(Mutex::new(telemetry::registry(&about::labels(config, &loaded))));
@@ -209,7 +208,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     held.journal = Some(Arc::clone(&journal));
 
     // The other operators.
-    let (net, host) = start_network(config, life, &loaded, &registry, &clock, &entropy).await?;
+    let (net, host) = network::start_network(config, life, &loaded, &registry, &clock, &entropy).await?;
 
     // The keys' points, while the beacon node is asked.
     let pool = Arc::new(Pool::for_this_machine().map_err(no_threads)?);
@@ -224,8 +223,8 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     };
 
     // The chain. A beacon node that is down is waited for.
-    let client = Arc::new(beacon_client(&config.beacon, &registry)?);
-    let chain = Arc::new(wait_for_chain(&client, &loaded).await?);
+    let client = Arc::new(chain::beacon_client(&config.beacon, &registry)?);
+    let chain = Arc::new(chain::wait_for_chain(&client, &loaded).await?);
     client.describe().await;
     client.check_clock(clock.as_ref()).await;
     let timing = timing(&chain);
@@ -266,6 +265,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
             identity: Arc::new(loaded.identity.clone()),
             consensus: consensus_config(&config.features),
             features: config.features.clone(),
+            wishes: wishes(config, &loaded),
         },
         &lives,
         &registry,
@@ -280,7 +280,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let requests = Arc::new(AtomicU64::new(0));
     let vapi = held.part(life);
     let vapi_stop = CancellationToken::new();
-    serve_validator_api(
+    vapi::serve_validator_api(
         config,
         &vapi,
         vapi_listener,
@@ -343,19 +343,6 @@ fn log_lock(config: &NodeConfig, loaded: &Loaded) {
     );
 }
 
-/// The returned token is cancelled when the early server has given its listener back.
-fn serve_early(life: &Life, listener: TcpListener, version: String, stop: CancellationToken) -> CancellationToken {
-    let ended = CancellationToken::new();
-    let guard = ended.clone().drop_guard();
-    life.task("validator API before the start", async move {
-        let _ends = guard;
-        if let Err(error) = early::serve(listener, version, stop.cancelled_owned()).await {
-            tracing::warn!(%error, "The validator API could not be served before the start");
-        }
-    });
-    ended
-}
-
 fn register(registry: &Mutex<Registry>, config: &NodeConfig, loaded: &Loaded, life: &Life, clock: &dyn Clock) -> Ready {
     let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
     about::register(&mut registry, config, loaded, clock.now());
@@ -375,103 +362,6 @@ fn serve_monitoring(life: &Life, listener: TcpListener, registry: &Arc<Mutex<Reg
     life.essential("monitoring", monitoring.serve(listener, stop.cancelled_owned()));
 }
 
-async fn start_network(
-    config: &NodeConfig,
-    life: &Life,
-    loaded: &Arc<Loaded>,
-    registry: &Mutex<Registry>,
-    clock: &Arc<dyn Clock>,
-    entropy: &Arc<dyn Entropy>,
-) -> Result<(Arc<dyn PeerNet>, HostHandle), NodeError> {
-    let setting = |flag: &'static str| move |reason: String| NodeError::Setting { flag, reason };
-    let relays = config
-        .p2p
-        .relays
-        .iter()
-        .map(|r| r.parse().map_err(|e: trireme_p2p::RelayAddrError| e.to_string()));
-    let relays = relays.collect::<Result<_, _>>().map_err(setting("--p2p-relays"))?;
-    let listen = config
-        .p2p
-        .tcp_addresses
-        .iter()
-        .map(|a| trireme_p2p::addr::parse_listen(a).map_err(|e| e.to_string()));
-    let listen = listen.collect::<Result<_, _>>().map_err(setting("--p2p-tcp-address"))?;
-    let metrics = P2pMetrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
-    let p2p = trireme_p2p::P2pConfig {
-        identity: loaded.identity.clone(),
-        me: loaded.cluster.me,
-        peers: loaded.peers.clone(),
-        listen,
-        external_ip: config.p2p.external_ip,
-        external_host: config.p2p.external_hostname.clone(),
-        relays,
-        headers: trireme_p2p::LookupHeaders {
-            cluster: loaded.short_hash(),
-            uuid: loaded.uuid.clone(),
-        },
-        about: trireme_p2p::About {
-            version: about::CHARON_LEVEL.to_owned(),
-            git_hash: config.version.git_hash.clone(),
-            nickname: config.nickname.clone(),
-            lock_hash: loaded.cluster.hash,
-            builder_api: config.proposals.builder_api,
-        },
-        known: known::read(&config.data_dir, &loaded.peers, |text| {
-            trireme_p2p::addr::parse(text).ok()
-        }),
-        ask_peerinfo: true,
-    };
-    let services = trireme_p2p::Services {
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-        life: life.clone(),
-        metrics,
-    };
-    let (net, host) = Host::start(p2p, services)
-        .await
-        .map_err(|e| NodeError::P2p(e.to_string()))?;
-    let keep = known::keep(config.data_dir.clone(), loaded.peers.clone(), host.known_addrs());
-    life.task("peer addresses", keep);
-    Ok((net, host))
-}
-
-fn beacon_client(config: &BeaconConfig, registry: &Mutex<Registry>) -> Result<Client, NodeError> {
-    const FLAG: &str = "--beacon-node-endpoints";
-    let setting = |reason: String| NodeError::Setting { flag: FLAG, reason };
-    let [first, others @ ..] = config.endpoints.as_slice() else {
-        return Err(setting("give the address of a beacon node".to_owned()));
-    };
-    let more = others.len().saturating_add(config.fallbacks.len());
-    if more > 0 {
-        tracing::warn!(
-            unused = more,
-            "Only the first beacon node is used for duties, the others only by the proxy"
-        );
-    }
-    let client = trireme_beacon::Config {
-        url: first.clone(),
-        headers: config.headers.clone(),
-        timeouts: Timeouts::from_flags(config.timeout, config.submit_timeout),
-    };
-    let metrics = trireme_beacon::Metrics::new(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
-    Client::new(&client, metrics).map_err(|e| setting(e.to_string()))
-}
-
-async fn wait_for_chain(client: &Client, loaded: &Loaded) -> Result<ChainSpec, NodeError> {
-    client.wait_for_chain(loaded.fork_version).await.map_err(|wrong| {
-        let name = if wrong.name.is_empty() {
-            "an unnamed network".to_owned()
-        } else {
-            wrong.name
-        };
-        NodeError::WrongNetwork {
-            address: wrong.address,
-            theirs: format!("{name} (genesis fork version {})", wrong.theirs),
-            ours: format!("{} (genesis fork version {})", loaded.network, wrong.ours),
-        }
-    })
-}
-
 fn graffiti(config: &NodeConfig, loaded: &Loaded) -> Result<Graffiti, NodeError> {
     let append = !config.proposals.graffiti_disable_client_append;
     Graffiti::new(
@@ -486,6 +376,25 @@ fn graffiti(config: &NodeConfig, loaded: &Loaded) -> Result<Graffiti, NodeError>
     })
 }
 
+/// What we want the cluster to agree on about itself.
+fn wishes(config: &NodeConfig, loaded: &Loaded) -> Wishes {
+    let versions = about::CHARON_LEVEL
+        .parse()
+        .map(|own| trireme_p2p::version::supported_minors(&own))
+        .unwrap_or_default();
+    let preferred: Vec<String> = std::iter::once(loaded.consensus_protocol.clone())
+        .chain(config.consensus_protocol.clone())
+        .filter(|name| !name.is_empty())
+        .collect();
+    Wishes::new(
+        versions.iter().map(ToString::to_string).collect(),
+        &preferred,
+        config.proposals.builder_api,
+        false,
+        &config.features,
+    )
+}
+
 /// The switches of consensus.
 fn consensus_config(features: &FeatureSet) -> ConsensusConfig {
     ConsensusConfig {
@@ -496,56 +405,4 @@ fn consensus_config(features: &FeatureSet) -> ConsensusConfig {
         },
         participate: features.enabled(Feature::ConsensusParticipate),
     }
-}
-
-fn serve_validator_api(
-    config: &NodeConfig,
-    life: &Life,
-    listener: TcpListener,
-    workflow: Workflow,
-    requests: Arc<AtomicU64>,
-    stop: &CancellationToken,
-    registry: &Mutex<Registry>,
-) -> Result<(), NodeError> {
-    const FLAG: &str = "--beacon-node-headers";
-    let setting = |reason: String| NodeError::Setting { flag: FLAG, reason };
-    let headers = config.beacon.headers.iter().map(|(name, value)| {
-        let name: http::HeaderName = name
-            .parse()
-            .map_err(|_| setting(format!("{name:?} is no header name")))?;
-        let value = http::HeaderValue::from_str(value).map_err(|_| setting(format!("the value of {name} is none")))?;
-        Ok((name, value))
-    });
-    let headers: http::HeaderMap = headers.collect::<Result<_, NodeError>>()?;
-    let upstream = |url: &url::Url| trireme_vapi::Upstream {
-        url: url.clone(),
-        headers: headers.clone(),
-    };
-    let proxy = trireme_vapi::Proxy::new(
-        config.beacon.endpoints.iter().map(upstream).collect(),
-        config.beacon.fallbacks.iter().map(upstream).collect(),
-        None,
-    )
-    .map_err(|e| NodeError::Setting {
-        flag: "--beacon-node-endpoints",
-        reason: e.to_string(),
-    })?;
-    let metrics = trireme_vapi::Metrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
-    let server = trireme_vapi::Server::new(
-        Arc::clone(&workflow.vapi),
-        proxy,
-        trireme_vapi::Config {
-            node_version: about::node_version(&config.version),
-        },
-        metrics,
-        requests,
-        life.clone(),
-    );
-    let (life_of_connections, stop) = (life.clone(), stop.clone());
-    life.task("validator API", async move {
-        // The workflow is served as long as somebody may ask it.
-        let _workflow = workflow;
-        trireme_vapi::serve(listener, Arc::new(server), life_of_connections, stop).await;
-    });
-    Ok(())
 }

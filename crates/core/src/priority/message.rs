@@ -19,7 +19,7 @@ use crate::{consensus::hash::digest, duty::Duty};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     /// The topic.
-    pub name: &'static str,
+    pub name: String,
     /// Its priorities.
     pub priorities: Vec<String>,
 }
@@ -58,7 +58,7 @@ pub fn signing_digest(msg: &pb::PriorityMsg) -> [u8; 32] {
 #[must_use]
 pub fn signed(duty: Duty, topics: &[Topic], key: &IdentityKey) -> pb::PriorityMsg {
     let proposal = |topic: &Topic| pb::PriorityTopicProposal {
-        topic: Some(wrap(topic.name)),
+        topic: Some(wrap(&topic.name)),
         priorities: topic.priorities.iter().map(|p| wrap(p)).collect(),
     };
     let mut msg = pb::PriorityMsg {

@@ -1,0 +1,83 @@
+//! The face to the validator client: before the chain is known, and after.
+//!
+//! Not here: the routes (`trireme-vapi`), what is answered before the start (`early`).
+
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicU64};
+
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use trireme_core::life::Life;
+
+use crate::{NodeConfig, NodeError, about, early, workflow::Workflow};
+
+/// The returned token is cancelled when the early server has given its listener back.
+pub(crate) fn serve_early(
+    life: &Life,
+    listener: TcpListener,
+    version: String,
+    stop: CancellationToken,
+) -> CancellationToken {
+    let ended = CancellationToken::new();
+    let guard = ended.clone().drop_guard();
+    life.task("validator API before the start", async move {
+        let _ends = guard;
+        if let Err(error) = early::serve(listener, version, stop.cancelled_owned()).await {
+            tracing::warn!(%error, "The validator API could not be served before the start");
+        }
+    });
+    ended
+}
+
+/// Serves the validator API until `stop`.
+pub(crate) fn serve_validator_api(
+    config: &NodeConfig,
+    life: &Life,
+    listener: TcpListener,
+    workflow: Workflow,
+    requests: Arc<AtomicU64>,
+    stop: &CancellationToken,
+    registry: &Mutex<Registry>,
+) -> Result<(), NodeError> {
+    const FLAG: &str = "--beacon-node-headers";
+    let setting = |reason: String| NodeError::Setting { flag: FLAG, reason };
+    let headers = config.beacon.headers.iter().map(|(name, value)| {
+        let name: http::HeaderName = name
+            .parse()
+            .map_err(|_| setting(format!("{name:?} is no header name")))?;
+        let value = http::HeaderValue::from_str(value).map_err(|_| setting(format!("the value of {name} is none")))?;
+        Ok((name, value))
+    });
+    let headers: http::HeaderMap = headers.collect::<Result<_, NodeError>>()?;
+    let upstream = |url: &url::Url| trireme_vapi::Upstream {
+        url: url.clone(),
+        headers: headers.clone(),
+    };
+    let proxy = trireme_vapi::Proxy::new(
+        config.beacon.endpoints.iter().map(upstream).collect(),
+        config.beacon.fallbacks.iter().map(upstream).collect(),
+        None,
+    )
+    .map_err(|e| NodeError::Setting {
+        flag: "--beacon-node-endpoints",
+        reason: e.to_string(),
+    })?;
+    let metrics = trireme_vapi::Metrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
+    let server = trireme_vapi::Server::new(
+        Arc::clone(&workflow.vapi),
+        proxy,
+        trireme_vapi::Config {
+            node_version: about::node_version(&config.version),
+        },
+        metrics,
+        requests,
+        life.clone(),
+    );
+    let (life_of_connections, stop) = (life.clone(), stop.clone());
+    life.task("validator API", async move {
+        // The workflow is served as long as somebody may ask it.
+        let _workflow = workflow;
+        trireme_vapi::serve(listener, Arc::new(server), life_of_connections, stop).await;
+    });
+    Ok(())
+}
