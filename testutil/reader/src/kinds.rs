@@ -18,8 +18,6 @@ const DKG: &str = "the key generation ceremony is not built yet";
 const REMOTE: &str = "the remote signer is not built yet";
 const STAKEWISE: &str = "the StakeWise operator duties are not built yet";
 const ALERTS: &str = "alert rules and dashboards are checked when all metrics exist";
-const AGGREGATION: &str = "aggregation duties are not built yet";
-const PRIORITY: &str = "the priority protocol is not built yet";
 const EXITS: &str = "exits are not built yet";
 
 /// Every kind: area, kind, claim.
@@ -49,7 +47,7 @@ pub const KINDS: &[(&str, &str, Claim)] = &[
     ("core", "malformed-ssz", By("crates/core")),
     ("core", "parsig-threshold", By("crates/core")),
     ("core", "parsigex-msg", By("crates/core")),
-    ("core", "priority-scores", Later(PRIORITY)),
+    ("core", "priority-scores", By("crates/core")),
     ("core", "qbft-exchanges", By("crates/core")),
     ("core", "qbft-leader", By("crates/core")),
     ("core", "qbft-live-cluster", By("crates/core")),
@@ -61,7 +59,7 @@ pub const KINDS: &[(&str, &str, Claim)] = &[
     ("core", "scheduler-duties", By("crates/core")),
     ("core", "signed-data", By("crates/core")),
     ("core", "slot-root", By("crates/eth2")),
-    ("core", "sync-contribution-gate", Later(AGGREGATION)),
+    ("core", "sync-contribution-gate", By("crates/core")),
     ("core", "unsigned-data", By("crates/core")),
     ("core", "value-hash", By("crates/core")),
     ("dashboards", "alert-rules", Later(ALERTS)),
@@ -95,9 +93,9 @@ pub const KINDS: &[(&str, &str, Claim)] = &[
     ("p2p", "peer-id", By("crates/keys")),
     ("p2p", "peer-name-words", By("crates/keys")),
     ("p2p", "peerinfo-msg", By("proto")),
-    ("p2p", "priority-calculate", Later(PRIORITY)),
-    ("p2p", "priority-msg", Later(PRIORITY)),
-    ("p2p", "priority-result", Later(PRIORITY)),
+    ("p2p", "priority-calculate", By("crates/core")),
+    ("p2p", "priority-msg", By("crates/core")),
+    ("p2p", "priority-result", By("crates/core")),
     ("p2p", "relay-dial-direction", By("crates/p2p")),
     ("p2p", "sender-hysteresis", By("crates/p2p")),
     ("p2p", "version", By("crates/p2p")),

@@ -11,6 +11,8 @@ mod vectors_consensus;
 #[cfg(test)]
 mod vectors_data;
 #[cfg(test)]
+mod vectors_priority;
+#[cfg(test)]
 mod vectors_workflow;
 #[cfg(test)]
 mod workflow;
