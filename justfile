@@ -41,3 +41,7 @@ bench:
 # Runs one fuzz target for SECONDS (needs a nightly toolchain and cargo-fuzz).
 fuzz target seconds="600":
     cd fuzz && cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+
+# Makes the first corpus of every fuzz target from the vectors (kept out of git).
+fuzz-corpus:
+    cargo run -p trireme-vectors --example fuzz_corpus

@@ -7,6 +7,7 @@ pub(crate) mod late;
 pub(crate) mod replayer;
 pub(crate) mod round_jumper;
 pub(crate) mod silent;
+pub(crate) mod usurper;
 
 use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +20,7 @@ use crate::{
 pub(crate) type Maker = fn() -> Box<dyn Villain>;
 
 /// Every villain.
-pub(crate) const ALL: [Maker; 7] = [
+pub(crate) const ALL: [Maker; 8] = [
     equivocating_leader::make,
     conflicting_voter::make,
     silent::make,
@@ -27,6 +28,7 @@ pub(crate) const ALL: [Maker; 7] = [
     replayer::make,
     forger::make,
     round_jumper::make,
+    usurper::make,
 ];
 
 /// Makes up to `f` of `count` processes villains of the given sorts.

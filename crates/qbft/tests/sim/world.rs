@@ -7,7 +7,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use trireme_qbft::{Draft, Effect, Input, Instance, Kind, Msg, Nodes, Params, Process, Signed, Value, Vote};
+use trireme_qbft::{Draft, Effect, Input, Instance, Kind, Msg, Nodes, Params, Process, Round, Signed, Trace, Value, Vote};
 
 use crate::cast::{Heard, Role, Villain, Voice};
 
@@ -53,7 +53,7 @@ enum Event {
     Propose,
     Deliver(M),
     Timer {
-        round: trireme_qbft::Round,
+        round: Round,
         generation: u64,
     },
     Tick,
@@ -98,6 +98,19 @@ struct Actor {
     must_decide: bool,
 }
 
+/// What the network keeps from arriving in one round before it is calm, so that the round is almost decided.
+#[derive(Clone, Copy)]
+pub(crate) enum Squeeze {
+    /// Nothing.
+    Open,
+    /// PREPAREs reach villains only: a value has its quorum, and no honest process knows.
+    Unheard,
+    /// COMMITs reach one honest process only, and its DECIDED nobody: it decides alone.
+    Alone(u8),
+    /// The proposal reaches villains only.
+    Mute,
+}
+
 /// What the network does until it calms down.
 struct Weather {
     calm_at: Time,
@@ -106,6 +119,8 @@ struct Weather {
     /// In this time, processes in different groups do not hear each other.
     split: std::ops::Range<Time>,
     group: u16,
+    /// By round, from the first.
+    squeezes: Vec<Squeeze>,
 }
 
 pub(crate) struct World {
@@ -118,6 +133,9 @@ pub(crate) struct World {
     actors: Vec<Actor>,
     weather: Weather,
     proposed: BTreeSet<Word>,
+    record: Record,
+    /// What an honest process should never have done.
+    wrong: Option<String>,
     trace: Option<Vec<String>>,
 }
 
@@ -144,19 +162,12 @@ pub(crate) fn check(seed: u64, count: u8, roles: &dyn Fn(&mut ChaCha8Rng) -> Vec
     }
 }
 
-impl World {
-    pub(crate) fn new(seed: u64, count: u8, roles: &dyn Fn(&mut ChaCha8Rng) -> Vec<Role>, traced: bool) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let nodes = Nodes::new(count).unwrap();
-        let params = Params {
-            nodes,
-            leader_offset: rng.random_range(0..1000),
-            compare: false,
-            abstain: false,
-        };
+impl Weather {
+    /// Loss, delay and a split, for some time.
+    fn of(rng: &mut ChaCha8Rng) -> Self {
         let stormy = rng.random_bool(0.7);
         let calm_at = if stormy { rng.random_range(1..8_000) } else { 0 };
-        let weather = Weather {
+        Self {
             calm_at,
             loss: if rng.random_bool(0.5) {
                 rng.random_range(0.0..0.5)
@@ -173,6 +184,103 @@ impl World {
                 }
             },
             group: rng.random(),
+            squeezes: Vec::new(),
+        }
+    }
+
+    /// Fast and without loss, but in the first rounds just that is missing which would make a decision known.
+    fn almost_decided(rng: &mut ChaCha8Rng, count: u8) -> Self {
+        let squeezes = (0..rng.random_range(1..6))
+            .map(|_| match rng.random_range(0..10) {
+                0..4 => Squeeze::Unheard,
+                4..8 => Squeeze::Alone(rng.random_range(0..count)),
+                8 => Squeeze::Mute,
+                _ => Squeeze::Open,
+            })
+            .collect();
+        Self {
+            calm_at: rng.random_range(4_000..12_000),
+            loss: 0.0,
+            delay: 50,
+            split: 0..0,
+            group: 0,
+            squeezes,
+        }
+    }
+
+    /// Whether the squeeze of its round keeps `vote` from an honest process.
+    fn squeezed(&self, vote: &Vote<Word>, to: u8) -> bool {
+        let round = usize::try_from(vote.round.0 - 1).unwrap_or(usize::MAX);
+        match self.squeezes.get(round) {
+            None | Some(Squeeze::Open) => false,
+            Some(Squeeze::Unheard) => vote.kind == Kind::Prepare,
+            Some(Squeeze::Alone(lucky)) => match vote.kind {
+                Kind::Commit => to != *lucky,
+                Kind::Decided => true,
+                Kind::PrePrepare | Kind::Prepare | Kind::RoundChange => false,
+            },
+            Some(Squeeze::Mute) => vote.kind == Kind::PrePrepare,
+        }
+    }
+}
+
+/// What honest processes have said, as far as safety hangs on it.
+#[derive(Default)]
+struct Record {
+    /// By round and value, the honest processes that sent a PREPARE or a COMMIT.
+    prepared: BTreeMap<(Round, Word), BTreeSet<u8>>,
+    committed: BTreeMap<(Round, Word), BTreeSet<u8>>,
+}
+
+impl Record {
+    /// Notes a vote of an honest process. An error if it supports a value although another one may have been decided
+    /// in an earlier round: as many honest processes were bound to that as, with all villains, make a quorum.
+    fn note(&mut self, vote: &Vote<Word>, nodes: Nodes) -> Result<(), String> {
+        let (round, Some(value)) = (vote.round, vote.value) else {
+            return Ok(());
+        };
+        let said = match vote.kind {
+            Kind::Prepare => &mut self.prepared,
+            Kind::Commit => &mut self.committed,
+            Kind::PrePrepare | Kind::RoundChange | Kind::Decided => return Ok(()),
+        };
+        said.entry((round, value)).or_default().insert(vote.source.0);
+        let bound = self.committed.range(..(round, Word(0)));
+        for ((earlier, other), processes) in bound {
+            if *other != value && processes.len() >= nodes.quorum() - nodes.faulty() {
+                return Err(format!(
+                    "process {} supports {value:?} in round {round} although {other:?} may be decided in round {earlier}",
+                    vote.source
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a quorum can have supported what a believed ROUND-CHANGE claims.
+    fn believable(&self, claim: &Vote<Word>, nodes: Nodes) -> bool {
+        let (Some(round), Some(value)) = (claim.prepared_round, claim.prepared_value) else {
+            return claim.nothing_prepared();
+        };
+        let honest = self.prepared.get(&(round, value)).map_or(0, BTreeSet::len);
+        honest >= nodes.quorum() - nodes.faulty()
+    }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, count: u8, roles: &dyn Fn(&mut ChaCha8Rng) -> Vec<Role>, traced: bool) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let nodes = Nodes::new(count).unwrap();
+        let params = Params {
+            nodes,
+            leader_offset: rng.random_range(0..1000),
+            compare: false,
+            abstain: false,
+        };
+        let weather = if rng.random_bool(0.3) {
+            Weather::almost_decided(&mut rng, count)
+        } else {
+            Weather::of(&mut rng)
         };
         let roles = roles(&mut rng);
         assert_eq!(roles.len(), usize::from(count));
@@ -185,6 +293,8 @@ impl World {
             actors: Vec::new(),
             weather,
             proposed: BTreeSet::new(),
+            record: Record::default(),
+            wrong: None,
             trace: traced.then(Vec::new),
             rng,
         };
@@ -252,6 +362,10 @@ impl World {
             }
             let before = self.actors[usize::from(to)].decided;
             self.handle(to, event);
+            if self.wrong.is_some() {
+                failed = self.wrong.take();
+                break;
+            }
             let actor = &self.actors[usize::from(to)];
             if before.is_none() && actor.decided.is_some() {
                 if let Err(reason) = self.judge(to) {
@@ -353,7 +467,21 @@ impl World {
         let mut inputs = std::collections::VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             self.note(|| format!("{me} <- {}", describe(&input)));
-            let effects = self.actors[usize::from(me)].instance.step(input);
+            let claim = match &input {
+                Input::Message(m) if m.signed.vote.kind == Kind::RoundChange => Some(m.signed.vote),
+                Input::Message(_) | Input::Start | Input::Propose(_) | Input::Timeout { .. } | Input::Compared { .. } => {
+                    None
+                }
+            };
+            let actor = &mut self.actors[usize::from(me)];
+            let listens = actor.villain.is_none() && actor.instance.decision().is_none();
+            let effects = actor.instance.step(input);
+            if let Some(claim) = claim.filter(|_| listens)
+                && !effects.iter().any(|e| matches!(e, Effect::Note(Trace::Dropped { .. })))
+                && !self.record.believable(&claim, self.nodes)
+            {
+                self.wrong = Some(format!("process {me} believes a lock that nobody can have: {claim:?}"));
+            }
             for effect in effects {
                 match effect {
                     Effect::Broadcast(draft) => {
@@ -392,6 +520,9 @@ impl World {
         if self.actors[usize::from(me)].villain.is_some() {
             self.misbehave(me, &Heard::Draft(draft));
         } else {
+            if let Err(reason) = self.record.note(&draft.vote, self.nodes) {
+                self.wrong = Some(reason);
+            }
             for to in self.nodes.all().filter(|p| p.0 != me) {
                 self.send(me, to.0, msg.clone(), 0);
             }
@@ -436,6 +567,10 @@ impl World {
             .any(|p| self.actors[usize::from(*p)].villain.is_some());
         let split = weather.split.contains(&self.now) && side(from) != side(to);
         if !calm && !villainous && (self.rng.random_bool(weather.loss) || split) {
+            return;
+        }
+        // What a villain sends is never kept back, only what reaches it besides.
+        if !calm && !villainous && weather.squeezed(&msg.signed.vote, to) {
             return;
         }
         let limit = if calm || villainous { CALM_DELAY } else { weather.delay };
