@@ -142,6 +142,8 @@ versioned! {
         fn slot(&self) -> Slot = |x| x.block().slot;
         /// The proposer.
         fn proposer_index(&self) -> ValidatorIndex = |x| x.block().proposer_index;
+        /// The block before.
+        fn parent_root(&self) -> Root = |x| x.block().parent_root;
         /// Signature of the epoch.
         fn randao_reveal(&self) -> BlsSignature = |x| x.block().body.randao_reveal();
         /// Free text.
@@ -170,6 +172,8 @@ versioned! {
         fn slot(&self) -> Slot = |x| x.slot;
         /// The proposer.
         fn proposer_index(&self) -> ValidatorIndex = |x| x.proposer_index;
+        /// The block before.
+        fn parent_root(&self) -> Root = |x| x.parent_root;
         /// Signature of the epoch.
         fn randao_reveal(&self) -> BlsSignature = |x| x.body.randao_reveal();
         /// Free text.
@@ -199,6 +203,8 @@ versioned! {
         fn slot(&self) -> Slot = |x| x.block().slot;
         /// The proposer.
         fn proposer_index(&self) -> ValidatorIndex = |x| x.block().proposer_index;
+        /// The block before.
+        fn parent_root(&self) -> Root = |x| x.block().parent_root;
         /// Signature of the epoch.
         fn randao_reveal(&self) -> BlsSignature = |x| x.block().body.randao_reveal();
         /// Free text.
@@ -233,6 +239,8 @@ versioned! {
         fn slot(&self) -> Slot = |x| x.message.slot;
         /// The proposer.
         fn proposer_index(&self) -> ValidatorIndex = |x| x.message.proposer_index;
+        /// The block before.
+        fn parent_root(&self) -> Root = |x| x.message.parent_root;
         /// Signature of the epoch.
         fn randao_reveal(&self) -> BlsSignature = |x| x.message.body.randao_reveal();
         /// Free text.
@@ -390,6 +398,15 @@ macro_rules! full_or_blinded {
                 match self {
                     Self::Full(x) => x.proposer_index(),
                     Self::Blinded(x) => x.proposer_index(),
+                }
+            }
+
+            /// The block before.
+            #[must_use]
+            pub fn parent_root(&self) -> Root {
+                match self {
+                    Self::Full(x) => x.parent_root(),
+                    Self::Blinded(x) => x.parent_root(),
                 }
             }
 
