@@ -228,6 +228,12 @@ impl InfoSync {
             .unwrap_or_else(|| self.wishes.protocols.clone())
     }
 
+    /// The slot of the latest result.
+    #[must_use]
+    pub fn latest(&self) -> Option<Slot> {
+        self.results().last_key_value().map(|(slot, _)| *slot)
+    }
+
     fn at<T>(&self, slot: Slot, read: impl FnOnce(&Agreed) -> T) -> Option<T> {
         self.results()
             .range(..=slot)

@@ -5,6 +5,8 @@ mod consensus;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod priority;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod vectors_consensus;
