@@ -147,6 +147,7 @@ impl Feature {
             | Self::ConsensusParticipate
             | Self::ProposalTimeout
             | Self::Linear
+            | Self::AttestationInclusion
             | Self::MockAlpha => None,
             Self::FetchOnlyCommIdx0 => {
                 Some("attestation data is asked for once per slot, for one committee, at every fork")
@@ -155,7 +156,6 @@ impl Feature {
             Self::JsonRequests => Some("the beacon node is asked for SSZ where it offers it"),
             Self::GnosisBlockHotfix => Some("blocks of Gnosis and Chiado need no special treatment"),
             Self::SseReorgDuties => Some("duties are resolved again when their dependent root changes"),
-            Self::AttestationInclusion => Some("attestations are not looked for on the chain"),
             Self::Quic => Some("connections are made over TCP"),
             Self::ChainSplitHalt => Some("the leader's attestation data is not compared with our own"),
             Self::FetchAttOnBlock | Self::FetchAttOnBlockWithDelay => {

@@ -62,6 +62,8 @@ pub enum StepName {
     PriorityPropose,
     /// `infosync.store`
     InfoSyncStore,
+    /// `inclusion.learn`; the inclusion checker hears what is sent.
+    InclusionLearn,
     /// `inclusion.check`; no subscriber, the inclusion checker records it itself.
     InclusionCheck,
 }
@@ -83,6 +85,7 @@ impl StepName {
             Self::BcastBroadcast => "bcast.broadcast",
             Self::PriorityPropose => "priority.propose",
             Self::InfoSyncStore => "infosync.store",
+            Self::InclusionLearn => "inclusion.learn",
             Self::InclusionCheck => "inclusion.check",
         }
     }

@@ -13,7 +13,7 @@ use trireme_core::{
     consensus::{Consensus, ConsensusConfig, ConsensusMetrics, ConsensusParts},
     cx::CxSource,
     dutydb::DutyDb,
-    features::FeatureSet,
+    features::{Feature, FeatureSet},
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     gate::DutyGate,
     infosync::{InfoSync, InfoSyncMetrics, Wishes},
@@ -28,9 +28,9 @@ use trireme_core::{
     scheduler::{Scheduler, SchedulerMetrics, SchedulerParts},
     scheme::Scheme,
     sigagg::{SigAgg, SigAggMetrics},
-    step::{Policy, RECORDS, StepMetrics},
+    step::{Policy, RECORDS, StepMetrics, StepName},
     time::{SlotTiming, UnixTime},
-    tracker::{BeaconChain, Inclusion, Tracker, TrackerMetrics},
+    tracker::{BeaconChain, Inclusion, InclusionParts, Tracker, TrackerMetrics},
     validatorapi::{self, ValidatorApi},
     validators::ValidatorCache,
     wire::{Components, wire, wire_info_sync},
@@ -141,7 +141,7 @@ impl Workflow {
             builder,
             identity,
             consensus,
-            features: _,
+            features,
             wishes,
         } = settings;
         let timing = timing(&chain);
@@ -152,20 +152,22 @@ impl Workflow {
 
         // Watching.
         let (records, recorded) = tokio::sync::mpsc::channel(RECORDS);
-        let seen = Arc::new(BeaconChain(Arc::clone(&beacon)));
-        let inclusion = Arc::new(Inclusion::new(
-            seen,
-            Arc::clone(&clock),
+        let votes = features.enabled(Feature::AttestationInclusion);
+        let inclusion = Arc::new(Inclusion::new(InclusionParts {
+            chain: Arc::new(BeaconChain(Arc::clone(&beacon))),
+            clock: Arc::clone(&clock),
             timing,
-            records.clone(),
-            metrics.tracker.clone(),
-        ));
+            preset: chain.preset,
+            votes,
+            records: records.clone(),
+            metrics: metrics.tracker.clone(),
+        }));
         let tracker = Tracker::new(
             recorded,
             Arc::clone(&clock),
             timing,
             names,
-            Arc::clone(&inclusion),
+            votes,
             metrics.tracker,
         );
         let policy = Policy::new(
@@ -295,6 +297,12 @@ impl Workflow {
             bcast,
         };
         wire(&components, &policy);
+        let learn = || policy.inline(StepName::InclusionLearn);
+        scheduler.on_duty.to(learn(), &inclusion, Inclusion::scheduled);
+        components
+            .sigagg
+            .aggregated
+            .to(learn(), &inclusion, Inclusion::submitted);
         wire_info_sync(&priority, &consensus, &infosync, &policy);
 
         // Tasks. Whoever remembers is there before whoever brings.

@@ -7,6 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+use trireme_eth2::Root;
 
 use super::reason::Reason;
 use crate::{
@@ -39,6 +40,9 @@ pub struct TrackerMetrics {
     inconsistent: Family<DutyLabel, Counter>,
     cohort_rank: Family<RankLabel, Counter>,
     missed: Family<DutyLabel, Counter>,
+    attestations_expected: Counter,
+    attestations_done: Counter,
+    delay: Gauge,
 }
 
 impl TrackerMetrics {
@@ -108,6 +112,21 @@ impl TrackerMetrics {
             "Duties sent but not seen on chain",
             m.missed.clone(),
         );
+        r.register(
+            "core_tracker_attestation_expect",
+            "Single attestations that were to be made",
+            m.attestations_expected.clone(),
+        );
+        r.register(
+            "core_tracker_attestation_success",
+            "Single attestations that were made",
+            m.attestations_done.clone(),
+        );
+        r.register(
+            "core_tracker_inclusion_delay",
+            "Slots from the last attestation found on chain to its block",
+            m.delay.clone(),
+        );
         m
     }
 
@@ -160,8 +179,18 @@ impl TrackerMetrics {
         self.missed.get_or_create(&kind.into()).inc();
     }
 
-    pub(super) fn cohorts(&self, kind: DutyType, groups: &[BTreeSet<ShareIdx>]) {
-        for (rank, shares) in groups.iter().enumerate() {
+    pub(super) fn attestations(&self, expected: usize, done: usize) {
+        self.attestations_expected
+            .inc_by(u64::try_from(expected).unwrap_or(u64::MAX));
+        self.attestations_done.inc_by(u64::try_from(done).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn inclusion_delay(&self, slots: u64) {
+        self.delay.set(i64::try_from(slots).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn cohorts(&self, kind: DutyType, groups: &[(Root, BTreeSet<ShareIdx>)]) {
+        for (rank, (_, shares)) in groups.iter().enumerate() {
             for peer in shares.iter().filter_map(|s| s.peer()) {
                 let label = RankLabel {
                     duty: kind.name(),
@@ -184,12 +213,11 @@ impl TrackerMetrics {
         self.participation_missed
             .get_or_create(&label)
             .inc_by(expected.saturating_sub(counted));
-        if unexpected > 0 {
+        if counted == 0 && unexpected > 0 {
             self.unexpected
                 .get_or_create(&PeerLabel { peer: peer.to_owned() })
                 .inc_by(unexpected);
-        }
-        if counted > 0 || unexpected == 0 {
+        } else {
             self.participation.get_or_create(&label).set(i64::from(counted > 0));
         }
     }

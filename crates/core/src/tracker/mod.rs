@@ -8,6 +8,7 @@ mod inclusion;
 mod metrics;
 mod participation;
 mod reason;
+mod validators;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,25 +17,28 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use trireme_eth2::Slot;
+use trireme_eth2::{Root, Slot};
 
 pub use self::{
-    inclusion::{BeaconChain, Chain, Inclusion},
+    inclusion::{BeaconChain, Chain, Inclusion, InclusionParts, LAG, NotIncluded, WINDOW},
     metrics::TrackerMetrics,
     participation::{Participation, count},
     reason::{Reason, Reports, Seen, Station, Verdict, judge, last_station, roots},
+    validators::{Unfinished, unfinished},
 };
 use crate::{
     deadline::deadline,
     duty::{Duty, DutyType},
     ids::ShareIdx,
     ports::Clock,
-    step::{ErrorKind, Record},
+    step::{ErrorKind, Record, StepError, Subject},
     time::{SlotTiming, UnixTime},
 };
 
 /// Slots after its deadline at which a duty is judged: the chain's window for inclusion and the checker's lag.
 const JUDGED_AFTER_SLOTS: u32 = 32 + 6;
+/// Validators named in one line.
+const NAMED: usize = 8;
 /// How long a judged duty's reports are kept, for duties that depend on it.
 const KEPT_AFTER: Duration = Duration::from_secs(60);
 
@@ -43,7 +47,8 @@ pub struct Tracker {
     records: mpsc::Receiver<Record>,
     clock: Arc<dyn Clock>,
     timing: SlotTiming,
-    inclusion: Arc<Inclusion>,
+    /// Whether attestations and aggregates are looked for on the chain.
+    votes: bool,
     metrics: TrackerMetrics,
     /// Names of the operators in lock order.
     peers: Vec<String>,
@@ -58,14 +63,15 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// A tracker that judges duties of which it can see all: those that begin some slots from now.
+    /// A tracker that judges duties of which it can see all: those that begin some slots from now. `peers` are the names
+    /// of the operators in lock order; `votes` tells whether attestations and aggregates are looked for on the chain.
     #[must_use]
     pub fn new(
         records: mpsc::Receiver<Record>,
         clock: Arc<dyn Clock>,
         timing: SlotTiming,
         peers: Vec<String>,
-        inclusion: Arc<Inclusion>,
+        votes: bool,
         metrics: TrackerMetrics,
     ) -> Self {
         let current = timing.slot_at(clock.now()).unwrap_or(Slot(0));
@@ -78,7 +84,7 @@ impl Tracker {
         Self {
             records,
             clock,
-            inclusion,
+            votes,
             metrics,
             peers,
             from: Slot(current.0.saturating_add(settle)),
@@ -127,10 +133,6 @@ impl Tracker {
         let Some(end) = deadline(duty, &self.timing) else {
             return;
         };
-        // A beacon node that fails for us may have succeeded for a peer, so a failed broadcast is looked for as well.
-        if station == Station::Bcast && duty.kind == DutyType::Proposer {
-            self.inclusion.submitted(duty.slot, record.subjects.clone());
-        }
         if station == Station::Bcast && record.outcome.is_ok() && is_sent(duty.kind) {
             let into_slot = record.at.since(self.timing.start(duty.slot));
             tracing::info!(%duty, validators = record.subjects.len(), ?into_slot, "duty finished");
@@ -165,24 +167,59 @@ impl Tracker {
     }
 
     fn judge(&mut self, duty: Duty) {
-        let verdict = judge(duty, &self.reports);
+        let verdict = judge(duty, &self.reports, self.votes);
         let failed = matches!(verdict, Verdict::Failed { .. });
         match verdict {
             Verdict::NothingToDo => {}
             Verdict::Success => {
                 self.succeeded.insert(duty.kind);
                 self.metrics.success(duty.kind);
+                self.tell_unfinished(duty);
             }
             Verdict::Failed { reason, .. } if self.is_missing_support(duty.kind, reason) => {}
             Verdict::Failed { station, reason, error } => {
-                let error = error.map(|e| e.to_string());
-                tracing::warn!(%duty, step = station.map_or("unknown", Station::label), reason_code = reason.code(),
-                    reason = reason.text(), error, "Duty failed");
                 self.metrics.failure(duty.kind, reason);
+                self.tell_failure(duty, station, reason, error.as_ref());
             }
+        }
+        if duty.kind == DutyType::Attester {
+            let (expected, done) = validators::counts(duty, &self.reports);
+            self.metrics.attestations(expected, done);
         }
         self.judge_consistency(duty);
         self.judge_participation(duty, failed);
+    }
+
+    /// One line that says what happened and what it means.
+    fn tell_failure(&self, duty: Duty, station: Option<Station>, reason: Reason, error: Option<&StepError>) {
+        let counts = count(duty, &self.reports);
+        let (signed, silent): (Vec<_>, Vec<_>) = self
+            .shares()
+            .partition(|(share, _)| counts.counted.contains_key(share) || counts.unexpected.contains_key(share));
+        let names = |list: &[(ShareIdx, &str)]| list.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(",");
+        // Before anybody could sign, nobody is to blame for not having signed.
+        let silent = station
+            .filter(|s| *s >= Station::ValidatorApi && *s <= Station::ParSigDbExternal)
+            .map(|_| names(&silent));
+        let signed = Some(names(&signed)).filter(|names| silent.is_some() && !names.is_empty());
+        let error = error.map(ToString::to_string);
+        tracing::warn!(%duty, step = station.map_or("unknown", Station::label), reason_code = reason.code(),
+            reason = reason.text(), meaning = reason.meaning(), signed, silent, error, "Duty failed");
+    }
+
+    /// A duty that succeeded for some validators only.
+    fn tell_unfinished(&self, duty: Duty) {
+        for Unfinished { reason, validators } in unfinished(duty, &self.reports, self.votes) {
+            let named: Vec<String> = validators.iter().take(NAMED).map(crate::ids::PubKey::short).collect();
+            tracing::warn!(%duty, n = validators.len(), validators = named.join(","), reason_code = reason.code(),
+                reason = reason.text(), meaning = reason.meaning(), "Duty done, but not for every validator");
+        }
+    }
+
+    /// Every operator's share and name.
+    fn shares(&self) -> impl Iterator<Item = (ShareIdx, &str)> {
+        let shares = (0_u8..=u8::MAX).map(|i| crate::ids::PeerIdx(i).share());
+        shares.zip(self.peers.iter().map(String::as_str))
     }
 
     /// Until a selection has ever worked, none at all means that the validator client does not know distributed
@@ -208,14 +245,32 @@ impl Tracker {
             return;
         };
         self.metrics.inconsistent(duty.kind);
+        let groups = cohorts(seen.iter().flat_map(|s| &s.subjects).filter(|s| s.validator == *validator));
+        let data = self.members(&groups);
+        let (pubkey, n) = (validator.short(), roots.len());
         if duty.kind == DutyType::SyncContribution {
-            tracing::debug!(%duty, validator = %validator.short(), distinct_roots = roots.len(), "Inconsistent partial signed data");
+            tracing::debug!(%duty, pubkey, distinct_roots = n, data_by_root = data, "Inconsistent partial signed data");
         } else {
-            tracing::warn!(%duty, validator = %validator.short(), distinct_roots = roots.len(), "Inconsistent partial signed data");
+            tracing::warn!(%duty, pubkey, distinct_roots = n, data_by_root = data, "Inconsistent partial signed data");
         }
         if duty.kind == DutyType::SyncMessage {
-            self.metrics.cohorts(duty.kind, &cohorts(seen));
+            let groups = cohorts(seen.iter().flat_map(|s| &s.subjects));
+            let sizes: Vec<String> = groups.iter().map(|(_, shares)| shares.len().to_string()).collect();
+            tracing::warn!(%duty, sizes = sizes.join(","), members = self.members(&groups),
+                meaning = Reason::ParSigDbInconsistentSync.meaning(), "Sync committee head disagreement");
+            self.metrics.cohorts(duty.kind, &groups);
         }
+    }
+
+    /// `0x12345678: a, b; 0x…: c`
+    fn members(&self, groups: &[(Root, BTreeSet<ShareIdx>)]) -> String {
+        let names: BTreeMap<ShareIdx, &str> = self.shares().collect();
+        let group = |(root, shares): &(Root, BTreeSet<ShareIdx>)| {
+            let members: Vec<&str> = shares.iter().filter_map(|s| names.get(s).copied()).collect();
+            let root = root.to_string();
+            format!("{}: {}", root.get(..10).unwrap_or(&root), members.join(", "))
+        };
+        groups.iter().map(group).collect::<Vec<_>>().join("; ")
     }
 
     fn judge_participation(&mut self, duty: Duty, failed: bool) {
@@ -224,18 +279,17 @@ impl Tracker {
             return;
         }
         let mut absent = Vec::new();
-        for (i, peer) in self.peers.iter().enumerate() {
-            let Some(share) = u8::try_from(i).ok().map(|i| crate::ids::PeerIdx(i).share()) else {
-                break;
-            };
+        for (share, peer) in self.shares() {
             let counted = counts.counted.get(&share).copied().unwrap_or_default();
             let unexpected = counts.unexpected.get(&share).copied().unwrap_or_default();
             self.metrics
                 .participated(duty.kind, peer, counted, counts.expected, unexpected);
             if counted == 0 && unexpected > 0 {
-                tracing::warn!(%duty, peer, n = unexpected, "Unexpected event found");
+                tracing::warn!(%duty, peer, n = unexpected,
+                    meaning = "the peer signed a duty that this node does not know of; its beacon node may be on another fork",
+                    "Unexpected event found");
             } else if counted == 0 {
-                absent.push(peer.clone());
+                absent.push(peer.to_owned());
             }
         }
         if self.absent.get(&duty.kind) == Some(&absent) {
@@ -272,14 +326,14 @@ const fn is_sent(kind: DutyType) -> bool {
 }
 
 /// Shares by the root that they signed: largest group first, ties by root.
-fn cohorts(seen: &[Seen]) -> Vec<BTreeSet<ShareIdx>> {
+fn cohorts<'a>(subjects: impl Iterator<Item = &'a Subject>) -> Vec<(Root, BTreeSet<ShareIdx>)> {
     let mut groups: BTreeMap<_, BTreeSet<ShareIdx>> = BTreeMap::new();
-    for (share, root) in seen.iter().flat_map(|s| &s.subjects).filter_map(|s| s.partial) {
+    for (share, root) in subjects.filter_map(|s| s.partial) {
         groups.entry(root).or_default().insert(share);
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|(root, shares)| (std::cmp::Reverse(shares.len()), *root));
-    groups.into_iter().map(|(_, shares)| shares).collect()
+    groups
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn is_partial(seen: &Seen) -> bool {
 }
 
 /// The validators of whom partial signatures are expected; `None` means all.
-fn scheduled(duty: Duty, all: &Reports) -> Option<BTreeSet<PubKey>> {
+pub(super) fn scheduled(duty: Duty, all: &Reports) -> Option<BTreeSet<PubKey>> {
     let by = match duty.kind {
         DutyType::Exit | DutyType::BuilderRegistration => return None,
         DutyType::Randao => DutyType::Proposer,

@@ -10,7 +10,7 @@ use trireme_eth2::Root;
 use crate::{
     duty::{Duty, DutyType},
     ids::PubKey,
-    step::{StepError, StepName, Subject},
+    step::{ErrorKind, StepError, StepName, Subject},
 };
 
 /// The stations of a duty in the order of the pipeline (core.md 14.1).
@@ -46,7 +46,10 @@ impl Station {
     pub const fn of(step: StepName) -> Option<Self> {
         match step {
             StepName::FetcherFetch => Some(Self::Fetcher),
-            StepName::ConsensusParticipate | StepName::PriorityPropose | StepName::InfoSyncStore => None,
+            StepName::ConsensusParticipate
+            | StepName::PriorityPropose
+            | StepName::InfoSyncStore
+            | StepName::InclusionLearn => None,
             StepName::ConsensusPropose => Some(Self::Consensus),
             StepName::DutyDbStore => Some(Self::DutyDb),
             StepName::ParSigDbStoreInternal => Some(Self::ParSigDbLocal),
@@ -79,10 +82,10 @@ impl Station {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident $code:literal $text:literal,)*) => {
+    ($($name:ident $code:literal $text:literal $meaning:literal,)*) => {
         /// Why a duty failed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Reason { $($(#[$doc])* #[doc = $text] $name,)* }
+        pub enum Reason { $(#[doc = $text] $name,)* }
 
         impl Reason {
             /// Every reason.
@@ -94,46 +97,112 @@ macro_rules! reasons {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// What an operator should read.
+            /// What happened.
             #[must_use]
             pub const fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
+            }
+
+            /// What that means for an operator.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
             }
         }
     };
 }
 
 reasons! {
-    Unknown "unknown" "no explanation was found",
-    FetchBnError "fetch_bn_error" "the beacon node did not give the data to sign",
-    MissingAggregatorAttestation "missing_aggregator_attestation" "nothing to aggregate, the attester duty of the slot had failed",
-    InsufficientAggregatorSelections "insufficient_aggregator_selections" "too few nodes delivered selection proofs for aggregation",
-    ZeroAggregatorPrepares "zero_aggregator_prepares" "the validator client asked for no aggregation",
-    FailedAggregatorSelection "failed_aggregator_selection" "the selection of aggregators had failed",
-    NoAggregatorSelections "no_aggregator_selections" "no peer delivered a selection proof for aggregation",
-    ProposerInsufficientRandaos "proposer_insufficient_randaos" "too few nodes delivered randao signatures for the block",
-    ProposerZeroRandaos "proposer_zero_randaos" "the validator client did not ask for the block",
-    FailedProposerRandao "failed_proposer_randao" "the randao signature for the block had failed",
-    ProposerNoExternalRandaos "proposer_no_external_randaos" "no peer delivered a randao signature for the block",
-    SyncContributionNoSyncMsg "sync_contribution_no_sync_msg" "nothing to contribute, the sync message of the slot had failed",
-    SyncContributionFewPrepares "sync_contribution_few_prepares" "too few nodes delivered selection proofs for the sync contribution",
-    SyncContributionZeroPrepares "sync_contribution_zero_prepares" "the validator client asked for no sync contribution",
-    SyncContributionFailedPrepare "sync_contribution_failed_prepare" "the selection of sync contributors had failed",
-    SyncContributionNoExternalPrepares "sync_contribution_no_external_prepares" "no peer delivered a selection proof for the sync contribution",
-    NoConsensus "no_consensus" "the cluster did not agree in time; are enough peers online?",
-    NoLocalVcSignature "no_local_vc_signature" "the validator client sent no signature",
-    NoPeerSignatures "no_peer_signatures" "no peer delivered a partial signature",
-    InsufficientPeerSignatures "insufficient_peer_signatures" "fewer partial signatures than the threshold were delivered",
-    ParSigDbInconsistentSync "par_sig_db_inconsistent_sync" "the nodes' beacon nodes saw different heads; expected now and then",
-    BroadcastBnError "broadcast_bn_error" "the beacon node did not take the signed data",
-    NotIncludedOnchain "not_included_onchain" "sent to the beacon node but not seen on chain",
-    BugFetchError "bug_fetch_error" "unexpected error while fetching; please report it",
-    BugParSigDbInconsistent "bug_par_sig_db_inconsistent" "partial signatures were over different data; please report it",
-    BugParSigDbExternal "bug_par_sig_db_external" "peers' partial signatures could not be stored; please report it",
-    BugParSigDbInternal "bug_par_sig_db_internal" "our partial signature was stored but not sent; please report it",
-    BugSigAgg "bug_sig_agg" "partial signatures could not be combined; please report it",
-    BugAggregationError "bug_aggregation_error" "the combined signature could not be stored; please report it",
-    BugDutyDbError "bug_duty_db_error" "the decided data could not be stored; please report it",
+    Unknown "unknown"
+        "no explanation was found"
+        "the log lines of this duty at debug level say more; please report it if it happens again",
+    FetchBnError "fetch_bn_error"
+        "our beacon node did not give the data to sign"
+        "the beacon node was down, syncing or too slow; look at its log",
+    MissingAggregatorAttestation "missing_aggregator_attestation"
+        "there was nothing to aggregate, since the attestation duty of the slot had failed"
+        "the line about the attestation says what went wrong; the aggregate follows from it",
+    InsufficientAggregatorSelections "insufficient_aggregator_selections"
+        "too few nodes delivered selection proofs for the aggregate"
+        "some peers, or their validator clients, were offline or late",
+    ZeroAggregatorPrepares "zero_aggregator_prepares"
+        "our validator client sent no selection proof for the aggregate"
+        "the validator client was down or late, or runs without its option for distributed validators",
+    FailedAggregatorSelection "failed_aggregator_selection"
+        "the selection of aggregators had failed"
+        "the line about prepare_aggregator says what went wrong",
+    NoAggregatorSelections "no_aggregator_selections"
+        "no peer delivered a selection proof for the aggregate"
+        "this node is cut off from its peers, or all their validator clients were offline",
+    ProposerInsufficientRandaos "proposer_insufficient_randaos"
+        "too few nodes delivered randao signatures, so no block could be asked for"
+        "some peers, or their validator clients, were offline or late",
+    ProposerZeroRandaos "proposer_zero_randaos"
+        "our validator client did not ask for the block"
+        "the validator client was down, not connected, or does not know the validator",
+    FailedProposerRandao "failed_proposer_randao"
+        "the randao signature had failed, so no block could be asked for"
+        "the line about randao says what went wrong",
+    ProposerNoExternalRandaos "proposer_no_external_randaos"
+        "no peer delivered a randao signature, so no block could be asked for"
+        "this node is cut off from its peers, or all their validator clients were offline",
+    SyncContributionNoSyncMsg "sync_contribution_no_sync_msg"
+        "there was nothing to contribute, since the sync message duty of the slot had failed"
+        "the line about the sync message says what went wrong; the contribution follows from it",
+    SyncContributionFewPrepares "sync_contribution_few_prepares"
+        "too few nodes delivered selection proofs for the sync contribution"
+        "some peers, or their validator clients, were offline or late",
+    SyncContributionZeroPrepares "sync_contribution_zero_prepares"
+        "our validator client sent no selection proof for the sync contribution"
+        "the validator client was down or late, or runs without its option for distributed validators",
+    SyncContributionFailedPrepare "sync_contribution_failed_prepare"
+        "the selection of sync contributors had failed"
+        "the line about prepare_sync_contribution says what went wrong",
+    SyncContributionNoExternalPrepares "sync_contribution_no_external_prepares"
+        "no peer delivered a selection proof for the sync contribution"
+        "this node is cut off from its peers, or all their validator clients were offline",
+    NoConsensus "no_consensus"
+        "the cluster did not agree on what to sign in time"
+        "too few peers were online, the network between them was slow, or their beacon nodes were; nothing wrong was signed",
+    NoLocalVcSignature "no_local_vc_signature"
+        "our validator client sent no signature"
+        "the validator client was down, not connected, late, or refused to sign; look at its log",
+    NoPeerSignatures "no_peer_signatures"
+        "our partial signature was sent, but none came from any peer"
+        "this node is cut off from its peers, or all their validator clients were offline",
+    InsufficientPeerSignatures "insufficient_peer_signatures"
+        "fewer partial signatures than the threshold were delivered"
+        "too many peers, or their validator clients, were offline or late",
+    ParSigDbInconsistentSync "par_sig_db_inconsistent_sync"
+        "the nodes signed different heads, and none was signed by enough of them"
+        "their beacon nodes saw a late block at different times; expected now and then",
+    BroadcastBnError "broadcast_bn_error"
+        "our beacon node did not take the signed data"
+        "the beacon node was down, too slow or refused it; a peer's beacon node may have taken it, so look on the chain",
+    NotIncludedOnchain "not_included_onchain"
+        "it was sent to the beacon node but not seen on chain"
+        "it was sent late, or the beacon node has few peers; a small share of attestations is lost like this anywhere",
+    BugFetchError "bug_fetch_error"
+        "fetching the data to sign failed unexpectedly"
+        "a defect of this program; please report it with the log at debug level",
+    BugParSigDbInconsistent "bug_par_sig_db_inconsistent"
+        "partial signatures over different data were delivered for what the cluster had agreed on"
+        "a peer, or its validator client, signs something else than was agreed; please report it",
+    BugParSigDbExternal "bug_par_sig_db_external"
+        "peers' partial signatures could not be stored"
+        "a defect of this program or a full disk; please report it",
+    BugParSigDbInternal "bug_par_sig_db_internal"
+        "our partial signature was stored but not sent"
+        "a defect of this program or a full disk; please report it",
+    BugSigAgg "bug_sig_agg"
+        "the partial signatures could not be combined"
+        "a peer's key share does not belong to this cluster, or a defect of this program; please report it",
+    BugAggregationError "bug_aggregation_error"
+        "the combined signature could not be stored"
+        "a defect of this program or a full disk; please report it",
+    BugDutyDbError "bug_duty_db_error"
+        "the agreed data could not be stored"
+        "a defect of this program, a full disk, or a second value for a duty that was decided before; please report it",
 }
 
 /// One report of a station.
@@ -168,19 +237,31 @@ pub enum Verdict {
     },
 }
 
-/// The station that a successful duty of this type reaches.
+/// The station that a successful duty of this type reaches; `votes` tells whether attestations and aggregates are looked
+/// for on the chain.
 #[must_use]
-pub const fn last_station(kind: DutyType) -> Station {
-    if matches!(kind, DutyType::Proposer) {
-        Station::ChainInclusion
-    } else {
-        Station::Bcast
+pub const fn last_station(kind: DutyType, votes: bool) -> Station {
+    match kind {
+        DutyType::Proposer => Station::ChainInclusion,
+        DutyType::Attester | DutyType::Aggregator if votes => Station::ChainInclusion,
+        DutyType::Attester
+        | DutyType::Aggregator
+        | DutyType::Signature
+        | DutyType::Exit
+        | DutyType::BuilderProposer
+        | DutyType::BuilderRegistration
+        | DutyType::Randao
+        | DutyType::PrepareAggregator
+        | DutyType::SyncMessage
+        | DutyType::PrepareSyncContribution
+        | DutyType::SyncContribution
+        | DutyType::InfoSync => Station::Bcast,
     }
 }
 
-/// How `duty` ended, by core.md 14.3.
+/// How `duty` ended, by core.md 14.3; `votes` as in [`last_station`].
 #[must_use]
-pub fn judge(duty: Duty, all: &Reports) -> Verdict {
+pub fn judge(duty: Duty, all: &Reports, votes: bool) -> Verdict {
     let failed = |station, reason, error| Verdict::Failed { station, reason, error };
     let seen = all.get(&duty).map_or(&[][..], Vec::as_slice);
     let Some(last) = seen
@@ -191,14 +272,14 @@ pub fn judge(duty: Duty, all: &Reports) -> Verdict {
     else {
         return failed(None, Reason::Unknown, None);
     };
-    let error = last.outcome.as_ref().err().cloned();
+    let error = last.outcome.as_ref().err().map(|e| telling(e, last.station, seen));
     let at = Some(last.station);
     match (last.station, &error) {
-        (station, None) if station == last_station(duty.kind) => Verdict::Success,
+        (station, None) if station == last_station(duty.kind, votes) => Verdict::Success,
         (Station::Fetcher, None) if matches!(duty.kind, DutyType::Aggregator | DutyType::SyncContribution) => {
             Verdict::NothingToDo
         }
-        (Station::Fetcher, _) => failed(at, fetcher_reason(duty, error.as_ref(), all), error),
+        (Station::Fetcher, _) => failed(at, fetcher_reason(duty, error.as_ref(), all, votes), error),
         (Station::Consensus, Some(_)) => failed(at, Reason::NoConsensus, error),
         (Station::DutyDb, Some(_)) => failed(at, Reason::BugDutyDbError, error),
         (Station::DutyDb | Station::ValidatorApi, _) => {
@@ -215,6 +296,17 @@ pub fn judge(duty: Duty, all: &Reports) -> Verdict {
         (Station::Consensus | Station::SigAgg | Station::Bcast | Station::ChainInclusion, None)
         | (Station::ParSigEx, Some(_)) => failed(at, Reason::Unknown, error),
     }
+}
+
+/// The error that explains a station's failure: that the time was over says less than what went wrong before.
+fn telling(last: &StepError, station: Station, seen: &[Seen]) -> StepError {
+    let over = |e: &&StepError| matches!(e.kind, ErrorKind::Expired | ErrorKind::Stopped);
+    if !over(&last) {
+        return last.clone();
+    }
+    let errors = seen.iter().filter(|s| s.station == station);
+    let before = errors.filter_map(|s| s.outcome.as_ref().err()).rfind(|e| !over(e));
+    before.unwrap_or(last).clone()
 }
 
 fn partials_reason(kind: DutyType, seen: &[Seen]) -> Reason {
@@ -240,8 +332,9 @@ pub fn roots(seen: &[Seen]) -> BTreeMap<PubKey, BTreeSet<Root>> {
 }
 
 /// Core.md 14.4: a fetch mostly fails because another duty of the slot did.
-fn fetcher_reason(duty: Duty, error: Option<&StepError>, all: &Reports) -> Reason {
-    let plain = if error.is_some_and(|e| e.beacon) {
+fn fetcher_reason(duty: Duty, error: Option<&StepError>, all: &Reports, votes: bool) -> Reason {
+    // A fetch of which nothing is known but that its time was over waited for the beacon node.
+    let plain = if error.is_some_and(|e| e.beacon || e.kind == ErrorKind::Expired) {
         Reason::FetchBnError
     } else {
         Reason::BugFetchError
@@ -286,7 +379,7 @@ fn fetcher_reason(duty: Duty, error: Option<&StepError>, all: &Reports) -> Reaso
         | DutyType::PrepareSyncContribution
         | DutyType::InfoSync => return plain,
     };
-    match judge(Duty::new(duty.slot, needs), all) {
+    match judge(Duty::new(duty.slot, needs), all, votes) {
         Verdict::Failed {
             station: Some(Station::ParSigEx),
             ..
@@ -321,7 +414,7 @@ fn fetcher_reason(duty: Duty, error: Option<&StepError>, all: &Reports) -> Reaso
                 | DutyType::PrepareSyncContribution
                 | DutyType::InfoSync => return plain,
             };
-            match judge(Duty::new(duty.slot, also), all) {
+            match judge(Duty::new(duty.slot, also), all, votes) {
                 Verdict::Failed { station, .. } if station.is_none_or(|s| s <= until) => reason,
                 Verdict::Failed { .. } | Verdict::Success | Verdict::NothingToDo => plain,
             }
@@ -336,7 +429,7 @@ mod tests {
     use trireme_eth2::Slot;
 
     use super::*;
-    use crate::{ids::ShareIdx, step::ErrorKind};
+    use crate::ids::ShareIdx;
 
     const V: PubKey = PubKey([1; 48]);
 
@@ -379,7 +472,7 @@ mod tests {
 
     fn reason(kind: DutyType, all: &[(DutyType, Vec<Seen>)]) -> &'static str {
         let all = all.iter().map(|(k, seen)| (duty(*k), seen.clone())).collect();
-        match judge(duty(kind), &all) {
+        match judge(duty(kind), &all, false) {
             Verdict::Success => "success",
             Verdict::NothingToDo => "nothing to do",
             Verdict::Failed { reason, .. } => reason.code(),
@@ -458,6 +551,130 @@ mod tests {
             with(vec![ok(Station::Bcast), bad(Station::ChainInclusion)]),
             "not_included_onchain"
         );
+    }
+
+    #[test]
+    fn votes_are_a_success_only_once_they_are_on_chain_if_they_are_looked_for() {
+        let of = |kind, seen: &[Seen]| judge(duty(kind), &Reports::from([(duty(kind), seen.to_vec())]), true);
+        for kind in [DutyType::Attester, DutyType::Aggregator] {
+            assert!(matches!(
+                of(kind, &[ok(Station::Bcast)]),
+                Verdict::Failed {
+                    reason: Reason::Unknown,
+                    ..
+                }
+            ));
+            let seen = [ok(Station::Bcast), ok(Station::ChainInclusion)];
+            assert!(matches!(of(kind, &seen), Verdict::Success));
+        }
+        assert!(matches!(
+            of(DutyType::SyncMessage, &[ok(Station::Bcast)]),
+            Verdict::Success
+        ));
+    }
+
+    #[test]
+    fn an_aggregate_fails_because_its_selection_or_its_attestation_did() {
+        use Station as S;
+        let with = |kind, needs, prepare: Vec<Seen>, also, other: Vec<Seen>| {
+            reason(kind, &[(kind, vec![bad(S::Fetcher)]), (needs, prepare), (also, other)])
+        };
+        let aggregate = |prepare, attester| {
+            with(
+                DutyType::Aggregator,
+                DutyType::PrepareAggregator,
+                prepare,
+                DutyType::Attester,
+                attester,
+            )
+        };
+        let contribution = |prepare, message| {
+            with(
+                DutyType::SyncContribution,
+                DutyType::PrepareSyncContribution,
+                prepare,
+                DutyType::SyncMessage,
+                message,
+            )
+        };
+        let done = || vec![ok(S::Bcast)];
+        let stopped = [
+            (vec![], "zero_aggregator_prepares", "sync_contribution_zero_prepares"),
+            (
+                vec![ok(S::ParSigEx)],
+                "no_aggregator_selections",
+                "sync_contribution_no_external_prepares",
+            ),
+            (
+                vec![partial(S::ParSigDbExternal, 2, 7)],
+                "insufficient_aggregator_selections",
+                "sync_contribution_few_prepares",
+            ),
+            (
+                vec![bad(S::SigAgg)],
+                "failed_aggregator_selection",
+                "sync_contribution_failed_prepare",
+            ),
+        ];
+        for (prepare, aggregator, contributor) in stopped {
+            assert_eq!(aggregate(prepare.clone(), done()), aggregator);
+            assert_eq!(contribution(prepare, done()), contributor);
+        }
+        assert_eq!(
+            aggregate(done(), vec![bad(S::DutyDb)]),
+            "missing_aggregator_attestation"
+        );
+        assert_eq!(
+            contribution(done(), vec![bad(S::AggSigDb)]),
+            "sync_contribution_no_sync_msg"
+        );
+        assert_eq!(aggregate(done(), vec![ok(S::ParSigEx)]), "bug_fetch_error");
+        assert_eq!(contribution(done(), done()), "bug_fetch_error");
+    }
+
+    #[test]
+    fn what_went_wrong_before_the_time_was_over_is_what_is_told() {
+        let expired = || Seen {
+            outcome: Err(StepError {
+                kind: ErrorKind::Expired,
+                ..error(false)
+            }),
+            ..ok(Station::Fetcher)
+        };
+        let refused = Seen {
+            outcome: Err(error(true)),
+            ..ok(Station::Fetcher)
+        };
+        let duty = duty(DutyType::Attester);
+        let all = Reports::from([(duty, vec![refused, expired()])]);
+        let Verdict::Failed { reason, error, .. } = judge(duty, &all, false) else {
+            panic!("it failed")
+        };
+        assert_eq!(reason, Reason::FetchBnError);
+        assert_eq!(error.map(|e| e.kind), Some(ErrorKind::Temporary));
+
+        // Nothing was heard of the beacon node at all.
+        let all = Reports::from([(duty, vec![expired()])]);
+        assert!(matches!(
+            judge(duty, &all, false),
+            Verdict::Failed {
+                reason: Reason::FetchBnError,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn every_reason_says_what_happened_and_what_it_means_in_words_of_its_own() {
+        let mut codes: Vec<_> = Reason::ALL.iter().map(|r| r.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert!(reason.text().split(' ').count() >= 4, "{reason:?}");
+            assert!(reason.meaning().split(' ').count() >= 4, "{reason:?}");
+            assert_ne!(reason.text(), reason.meaning());
+        }
     }
 
     #[test]

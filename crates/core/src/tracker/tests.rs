@@ -1,6 +1,4 @@
-use futures::future::BoxFuture;
 use prometheus_client::{encoding::text::encode, registry::Registry};
-use trireme_eth2::Root;
 
 use super::*;
 use crate::{
@@ -16,14 +14,6 @@ const TIMING: SlotTiming = SlotTiming {
     slots_per_epoch: 2,
 };
 
-struct NoChain;
-
-impl inclusion::Chain for NoChain {
-    fn block_root(&self, _: Slot) -> BoxFuture<'_, Result<Option<Root>, crate::ports::BeaconError>> {
-        Box::pin(async { Ok(None) })
-    }
-}
-
 struct Bench {
     records: mpsc::Sender<Record>,
     registry: Registry,
@@ -36,18 +26,11 @@ fn bench() -> Bench {
     let mut registry = Registry::default();
     let metrics = TrackerMetrics::register(&mut registry);
     let (tx, rx) = mpsc::channel(64);
-    let inclusion = Arc::new(Inclusion::new(
-        Arc::new(NoChain),
-        Arc::clone(&clock),
-        TIMING,
-        tx.clone(),
-        metrics.clone(),
-    ));
     let peers = ["a", "b"].map(str::to_owned).to_vec();
     let life = Life::new();
     life.task(
         "tracker",
-        Tracker::new(rx, Arc::clone(&clock), TIMING, peers, inclusion, metrics).run(),
+        Tracker::new(rx, Arc::clone(&clock), TIMING, peers, false, metrics).run(),
     );
     Bench {
         records: tx,
@@ -59,17 +42,32 @@ fn bench() -> Bench {
 
 impl Bench {
     async fn see(&self, duty: Duty, step: StepName, share: Option<u8>) {
-        let partial = share.map(|s| (ShareIdx(s), Root([0; 32])));
-        let subjects = vec![Subject {
+        self.see_of(1, duty, step, share).await;
+    }
+
+    async fn see_of(&self, validator: u8, duty: Duty, step: StepName, share: Option<u8>) {
+        let subject = Subject {
+            validator: PubKey([validator; 48]),
+            partial: share.map(|s| (ShareIdx(s), Root([0; 32]))),
+        };
+        self.send(duty, step, vec![subject], Ok(())).await;
+    }
+
+    async fn sign(&self, duty: Duty, step: StepName, share: u8, root: u8) {
+        let subject = Subject {
             validator: PubKey([1; 48]),
-            partial,
-        }];
+            partial: Some((ShareIdx(share), Root([root; 32]))),
+        };
+        self.send(duty, step, vec![subject], Ok(())).await;
+    }
+
+    async fn send(&self, duty: Duty, step: StepName, subjects: Vec<Subject>, outcome: Result<(), StepError>) {
         let record = Record {
             duty,
             step,
             at: self.clock.now(),
             subjects,
-            outcome: Ok(()),
+            outcome,
         };
         self.records.send(record).await.unwrap();
     }
@@ -136,6 +134,85 @@ async fn duties_of_the_first_slots_after_the_start_are_not_judged() {
         bench
             .metrics()
             .contains("core_tracker_failed_duties_total{duty=\"attester\"} 0")
+    );
+    bench.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_attestations_are_counted_by_what_was_sent() {
+    let bench = bench();
+    let duty = Duty::new(Slot(5), DutyType::Attester);
+    for validator in [1, 2] {
+        bench.see_of(validator, duty, StepName::FetcherFetch, None).await;
+        bench.see_of(validator, duty, StepName::DutyDbStore, None).await;
+    }
+    bench.see_of(1, duty, StepName::BcastBroadcast, None).await;
+    bench.clock.sleep_until(UnixTime::from_secs(600)).await;
+    let text = bench.metrics();
+    assert!(text.contains("core_tracker_attestation_expect_total 2"), "{text}");
+    assert!(text.contains("core_tracker_attestation_success_total 1"), "{text}");
+    bench.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_signs_what_nobody_was_to_do_is_counted_as_unexpected() {
+    let bench = bench();
+    let duty = Duty::new(Slot(5), DutyType::Attester);
+    bench.see_of(1, duty, StepName::FetcherFetch, None).await;
+    bench.see_of(1, duty, StepName::ParSigDbStoreInternal, Some(1)).await;
+    // Validator 9 has no duty in this slot.
+    bench.see_of(9, duty, StepName::ParSigDbStoreExternal, Some(2)).await;
+    bench.clock.sleep_until(UnixTime::from_secs(600)).await;
+    let text = bench.metrics();
+    for line in [
+        "core_tracker_unexpected_events_total{peer=\"b\"} 1",
+        "core_tracker_participation_missed_total{duty=\"attester\",peer=\"b\"} 2",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(!text.contains("core_tracker_unexpected_events_total{peer=\"a\"}"), "{text}");
+    assert!(
+        !text.contains("core_tracker_participation{duty=\"attester\",peer=\"b\"}"),
+        "{text}"
+    );
+    bench.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_who_signed_another_head_are_ranked_behind_the_majority() {
+    let bench = bench();
+    let duty = Duty::new(Slot(5), DutyType::SyncMessage);
+    let contribution = Duty::new(Slot(5), DutyType::SyncContribution);
+    bench.see_of(1, contribution, StepName::FetcherFetch, None).await;
+    bench.sign(duty, StepName::ParSigDbStoreInternal, 1, 7).await;
+    bench.sign(duty, StepName::ParSigDbStoreExternal, 2, 8).await;
+    bench.clock.sleep_until(UnixTime::from_secs(600)).await;
+    let text = bench.metrics();
+    for line in [
+        "core_tracker_inconsistent_parsigs_total{duty=\"sync_message\"} 1",
+        "core_tracker_parsig_cohort_rank_total{duty=\"sync_message\",peer_idx=\"0\",rank=\"0\"} 1",
+        "core_tracker_parsig_cohort_rank_total{duty=\"sync_message\",peer_idx=\"1\",rank=\"1\"} 1",
+        "core_tracker_failed_duty_reasons_total{duty=\"sync_message\",reason=\"par_sig_db_inconsistent_sync\"} 1",
+    ] {
+        assert!(text.contains(line), "no {line} in {text}");
+    }
+    bench.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validator_client_without_selections_is_told_once_and_not_counted() {
+    let bench = bench();
+    for slot in [5, 6] {
+        let duty = Duty::new(Slot(slot), DutyType::Aggregator);
+        let subjects = vec![Subject::of(PubKey([1; 48]))];
+        let error = StepError::from(NotIncluded);
+        bench.send(duty, StepName::FetcherFetch, subjects, Err(error)).await;
+    }
+    bench.clock.sleep_until(UnixTime::from_secs(900)).await;
+    let text = bench.metrics();
+    assert!(
+        text.contains("core_tracker_failed_duties_total{duty=\"aggregator\"} 0"),
+        "{text}"
     );
     bench.life.stop().await;
 }
