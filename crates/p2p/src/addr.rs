@@ -102,7 +102,12 @@ pub fn is_dialable(addr: &Multiaddr) -> bool {
         Some(Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))
     );
     let port = matches!(parts.next(), Some(Protocol::Tcp(p)) if p != 0);
-    host && port && matches!(parts.next(), None | Some(Protocol::P2p(_)))
+    let ends = match parts.next() {
+        None => true,
+        // With more behind it the identity is that of a relay.
+        Some(last) => matches!(last, Protocol::P2p(_)) && parts.next().is_none(),
+    };
+    host && port && ends
 }
 
 /// Reads a multiaddress. `/ipfs/` is taken for `/p2p/`, and a peer ID may be written as a base36 CID.
@@ -343,6 +348,7 @@ mod tests {
             "/ip4/10.0.0.1/tcp/0",
             "/unix/stdio",
             "/ip4/1.2.3.4/tcp/1/ws",
+            "/ip4/1.2.3.4/tcp/1/p2p/16Uiu2HAm3sLawqCgETJwhkssn96bXiaBHb9mnhLVA3LjbNRURwMY/p2p-circuit",
         ] {
             assert!(!is_dialable(&addr(text)), "{text}");
         }
