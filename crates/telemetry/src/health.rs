@@ -1,7 +1,14 @@
 //! Whether a node is ready: Charon's rule, its texts and its numbers.
 //!
 //! Guarantees: pure; the first condition that applies, in Charon's order, is the state.
-//! Not here: asking the beacon node, counting peers (that is the node).
+//! Not here: asking the beacon node, counting peers (that is the node), the health checks that operators are shown
+//! (`checks`).
+
+pub mod checks;
+mod watch;
+
+pub use checks::{CHECKS, HealthCheck, Setup, Severity};
+pub use watch::{HealthMetrics, HealthWatch};
 
 /// Slots behind the head from which a beacon node is of no use: ten epochs of 32 slots.
 const FAR_BEHIND_SLOTS: u64 = 320;

@@ -207,10 +207,7 @@ mod tests {
         let samples = Samples::read(&both(), |_| true);
         assert_eq!(samples.of("x").first().unwrap().value, 0.0);
         let counted = samples.of("x_total").first().unwrap();
-        assert_eq!(
-            (counted.value, counted.label("path")),
-            (1.0, "a\"b\\c\nd, le=\"1.0\"}")
-        );
+        assert_eq!((counted.value, counted.label("path")), (1.0, "a\"b\\c\nd, le=\"1.0\"}"));
         assert_eq!(samples.of("y_seconds_bucket").len(), 3);
         assert_eq!(samples.of("y_seconds_count").first().unwrap().value, 1.0);
         assert_eq!(samples.of("nothing"), []);
