@@ -191,14 +191,13 @@ impl AggSigDb {
 }
 
 impl AwaitAggregated for AggSigDb {
-    fn aggregated(&self, duty: Duty, validator: PubKey) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
-        Box::pin(until_deadline(
-            &self.board,
-            (duty, validator, 0),
-            duty,
-            self.clock.as_ref(),
-            &self.timing,
-        ))
+    fn aggregated_in(
+        &self,
+        duty: Duty,
+        validator: PubKey,
+        subcommittee: u64,
+    ) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
+        Box::pin(self.of_subcommittee(duty, validator, subcommittee))
     }
 }
 

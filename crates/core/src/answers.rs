@@ -14,8 +14,18 @@ use crate::{
 
 /// Waits for aggregated signatures (answered by `AggSigDb`).
 pub trait AwaitAggregated: Send + Sync {
+    /// The validator's aggregate for `duty` in a sync subcommittee; 0 for the duties that have no subcommittees.
+    fn aggregated_in(
+        &self,
+        duty: Duty,
+        validator: PubKey,
+        subcommittee: u64,
+    ) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>>;
+
     /// The validator's aggregate for `duty`, for example its randao reveal.
-    fn aggregated(&self, duty: Duty, validator: PubKey) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>>;
+    fn aggregated(&self, duty: Duty, validator: PubKey) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
+        self.aggregated_in(duty, validator, 0)
+    }
 }
 
 /// Waits for a board's key until the duty's time is over.

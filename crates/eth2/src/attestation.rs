@@ -59,6 +59,20 @@ impl VersionedAttestation {
         self.attestation.signature()
     }
 
+    /// The committee of a vote or aggregate: from Electra on the one whose bit is set, before it the one that the data
+    /// names. `None` if not exactly one bit is set.
+    #[must_use]
+    pub fn committee(&self) -> Option<CommitteeIndex> {
+        match &self.attestation {
+            ForkedAttestation::Phase0(a)
+            | ForkedAttestation::Altair(a)
+            | ForkedAttestation::Bellatrix(a)
+            | ForkedAttestation::Capella(a)
+            | ForkedAttestation::Deneb(a) => Some(a.data.index),
+            ForkedAttestation::Electra(a) | ForkedAttestation::Fulu(a) => a.committee(),
+        }
+    }
+
     /// The form that a beacon node takes from Electra on; `None` before it, if the validator is not known, or if not
     /// exactly one committee bit is set.
     #[must_use]

@@ -196,15 +196,6 @@ impl Workflow {
             timing,
             metrics.bcast,
         ));
-        let fetcher = Arc::new(Fetcher::new(FetcherParts {
-            beacon: Arc::clone(&beacon),
-            aggregated: Arc::clone(&aggsigdb) as _,
-            chain: Arc::clone(&chain),
-            cluster: Arc::clone(&cluster),
-            graffiti,
-            builder,
-            metrics: metrics.fetcher,
-        }));
         let validators = Arc::new(ValidatorCache::new(Arc::clone(&beacon), &cluster, caches));
         let scheduler = Arc::new(Scheduler::new(SchedulerParts {
             beacon: Arc::clone(&beacon),
@@ -244,7 +235,7 @@ impl Workflow {
         }));
         let vapi = Arc::new(ValidatorApi::new(validatorapi::Parts {
             cluster: Arc::clone(&cluster),
-            chain,
+            chain: Arc::clone(&chain),
             beacon: Arc::clone(&beacon),
             unsigned: Arc::clone(&dutydb) as _,
             aggregates: Arc::clone(&dutydb) as _,
@@ -271,6 +262,21 @@ impl Workflow {
             cx: cx.clone(),
         }));
         let infosync = Arc::new(InfoSync::new(wishes, Arc::clone(&priority), metrics.infosync));
+        let gates = Arc::clone(&infosync);
+        let fetcher = Arc::new(Fetcher::new(FetcherParts {
+            beacon: Arc::clone(&beacon),
+            aggregated: Arc::clone(&aggsigdb) as _,
+            unsigned: Arc::clone(&dutydb) as _,
+            clock: Arc::clone(&clock),
+            timing,
+            chain: Arc::clone(&chain),
+            cluster: Arc::clone(&cluster),
+            graffiti,
+            builder,
+            contribution_gate: Arc::new(move |slot| gates.plural_contributions(slot)),
+            features,
+            metrics: metrics.fetcher,
+        }));
         let consensus = Arc::new(Consensus::new(ConsensusParts {
             net: Arc::clone(&net),
             key: identity,
@@ -286,7 +292,7 @@ impl Workflow {
 
         let components = Components {
             scheduler: Arc::clone(&scheduler),
-            fetcher,
+            fetcher: Arc::clone(&fetcher),
             consensus: Arc::clone(&consensus),
             dutydb: Arc::clone(&dutydb),
             vapi: Arc::clone(&vapi),
@@ -311,6 +317,10 @@ impl Workflow {
         lives.duties.standing("dutydb", Arc::clone(&dutydb).run());
         lives.duties.standing("aggsigdb", Arc::clone(&aggsigdb).run());
         lives.duties.standing("parsigdb", Arc::clone(&parsigdb).run());
+        let definitions = Arc::clone(&scheduler);
+        lives
+            .scheduling
+            .standing("fetcher.early", fetcher.fetch_early(definitions));
         let serving = vec![consensus.serve(), parsigex.serve(), priority.serve()];
         parsigdb.resume().await?;
         let refreshed = Arc::clone(&validators);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trireme_eth2::{AttestationData, CommitteeIndex, Slot, ValidatorIndex};
+use trireme_eth2::{AttestationData, CommitteeIndex, Root, Slot, SyncCommitteeContribution, ValidatorIndex};
 
 use crate::{
     data::{UnsignedData, UnsignedDataSet},
@@ -52,6 +52,14 @@ pub enum Refused {
         /// What does not fit.
         what: String,
     },
+    /// An aggregate that does not say of which committee.
+    #[error("duty {duty} was decided with an aggregate of validator {} that is not of exactly one committee", .validator.short())]
+    NoCommittee {
+        /// The duty.
+        duty: Duty,
+        /// The validator.
+        validator: PubKey,
+    },
     /// Data of another kind than the duty's.
     #[error("duty {duty} cannot be stored with {what}")]
     Kind {
@@ -83,15 +91,31 @@ pub(super) fn of_its_time(duty: Duty, set: &UnsignedDataSet, timing: &SlotTiming
                     return refused(format!("a block of slot {}", block.slot()));
                 }
             }
-            // The guard admits no such data.
-            UnsignedData::Aggregate(_)
-            | UnsignedData::UnversionedAggregate(_)
-            | UnsignedData::Contribution(_)
-            | UnsignedData::Contributions(_) => {}
+            UnsignedData::Aggregate(aggregate) => {
+                let data = aggregate.data();
+                if data.slot != duty.slot {
+                    return refused(format!("an aggregate of slot {}", data.slot));
+                }
+            }
+            UnsignedData::Contribution(one) => {
+                if one.slot != duty.slot {
+                    return refused(format!("a contribution of slot {}", one.slot));
+                }
+            }
+            UnsignedData::Contributions(list) => {
+                if let Some(other) = list.iter().find(|one| one.slot != duty.slot) {
+                    return refused(format!("a contribution of slot {}", other.slot));
+                }
+            }
+            // The guard admits none.
+            UnsignedData::UnversionedAggregate(_) => {}
         }
     }
     Ok(())
 }
+
+/// Slot, subcommittee, block.
+type Subcommittee = (Slot, u64, Root);
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -105,6 +129,7 @@ pub struct Guard {
     values: BTreeMap<(DutyType, Slot, PubKey), Entry>,
     data: BTreeMap<(Slot, CommitteeIndex), AttestationData>,
     validators: BTreeMap<(Slot, CommitteeIndex, ValidatorIndex), PubKey>,
+    contributions: BTreeMap<Subcommittee, SyncCommitteeContribution>,
     floors: BTreeMap<DutyType, Slot>,
 }
 
@@ -124,6 +149,7 @@ impl Guard {
         }
         self.data.extend(batch.data);
         self.validators.extend(batch.validators);
+        self.contributions.extend(batch.contributions);
         let mut open = Vec::new();
         for (validator, value) in &set.0 {
             let key = (duty.kind, duty.slot, *validator);
@@ -190,6 +216,24 @@ impl Guard {
                     batch.validators.insert(key, validator);
                 }
             }
+            // Aggregates of the same votes may differ; none of them is slashable, and the first one stays.
+            (DutyType::Aggregator, UnsignedData::Aggregate(aggregate)) => {
+                if aggregate.committee().is_none() {
+                    return Err(Refused::NoCommittee { duty, validator });
+                }
+            }
+            (DutyType::SyncContribution, UnsignedData::Contribution(one)) => {
+                if !self.fits(one, batch) {
+                    return Err(conflict("contribution of the subcommittee"));
+                }
+            }
+            (DutyType::SyncContribution, UnsignedData::Contributions(list)) => {
+                for one in list {
+                    if !self.fits(one, batch) {
+                        return Err(conflict("contribution of the subcommittee"));
+                    }
+                }
+            }
             (_, other) => {
                 return Err(Refused::Kind {
                     duty,
@@ -198,6 +242,17 @@ impl Guard {
             }
         }
         Ok(())
+    }
+
+    /// Notes the contribution unless another one of its subcommittee and block is known.
+    fn fits(&self, one: &SyncCommitteeContribution, batch: &mut Batch) -> bool {
+        let key = (one.slot, one.subcommittee_index, one.beacon_block_root);
+        let known = self.contributions.get(&key).or_else(|| batch.contributions.get(&key));
+        let fits = known.is_none_or(|known| known == one);
+        if fits {
+            batch.contributions.insert(key, one.clone());
+        }
+        fits
     }
 
     /// Marks values as being on disk.
@@ -244,6 +299,8 @@ impl Guard {
         if kind == DutyType::Attester {
             self.data.retain(|(s, _), _| *s > slot);
             self.validators.retain(|(s, _, _), _| *s > slot);
+        } else if kind == DutyType::SyncContribution {
+            self.contributions.retain(|(s, _, _), _| *s > slot);
         }
         gone
     }
@@ -265,6 +322,7 @@ impl Guard {
 struct Batch {
     data: BTreeMap<(Slot, CommitteeIndex), AttestationData>,
     validators: BTreeMap<(Slot, CommitteeIndex, ValidatorIndex), PubKey>,
+    contributions: BTreeMap<Subcommittee, SyncCommitteeContribution>,
 }
 
 const fn name(value: &UnsignedData) -> &'static str {

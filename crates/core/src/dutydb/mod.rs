@@ -14,12 +14,15 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use trireme_eth2::{AttestationData, CommitteeIndex, Slot, ValidatorIndex, VersionedProposal};
+use trireme_eth2::{
+    AttestationData, CommitteeIndex, Root, Slot, SyncCommitteeContribution, ValidatorIndex, VersionedAttestation,
+    VersionedProposal, hash_tree_root,
+};
 
 pub use self::guard::{Guard, Refused};
 use crate::{
     answers::until_deadline,
-    board::Board,
+    board::{Board, Conflict},
     cx::DutyCx,
     data::{UnsignedData, UnsignedDataSet},
     deadline::{Admission, Deadliner},
@@ -71,13 +74,17 @@ pub struct DutyDb {
     guard: Mutex<Guard>,
     attestations: Board<(Slot, CommitteeIndex), AttestationData>,
     proposals: Board<Slot, VersionedProposal>,
+    /// By the root of what the aggregate's voters voted for.
+    aggregates: Board<(Slot, Root, CommitteeIndex), VersionedAttestation>,
+    /// By subcommittee and block.
+    contributions: Board<(Slot, u64, Root), SyncCommitteeContribution>,
 }
 
 impl DutyDb {
     /// Reads what the store holds. Values of duties that are over are removed, the others are visible at once.
     pub async fn open(journal: Arc<Journal>, clock: Arc<dyn Clock>, timing: SlotTiming) -> Result<Self, DutyDbError> {
         let deadliner = Deadliner::new(Arc::clone(&clock), timing);
-        let (guard, attestations, proposals) = Default::default();
+        let (guard, attestations, proposals, aggregates, contributions) = Default::default();
         let db = Self {
             journal,
             clock,
@@ -86,6 +93,8 @@ impl DutyDb {
             guard,
             attestations,
             proposals,
+            aggregates,
+            contributions,
         };
         let (mut floors, mut duties) = (Vec::new(), BTreeMap::<Duty, UnsignedDataSet>::new());
         let store = Arc::clone(db.journal.store());
@@ -181,14 +190,30 @@ impl DutyDb {
                     )
                 }
                 UnsignedData::Proposal(block) => self.proposals.publish_if(duty.slot, Arc::clone(block), |_, _| true),
-                // The guard admits no other kinds.
-                UnsignedData::Aggregate(_)
-                | UnsignedData::UnversionedAggregate(_)
-                | UnsignedData::Contribution(_)
-                | UnsignedData::Contributions(_) => Ok(()),
+                UnsignedData::Aggregate(aggregate) => self.show_aggregate(aggregate),
+                UnsignedData::Contribution(one) => self.show_contribution(one),
+                UnsignedData::Contributions(list) => list.iter().try_for_each(|one| self.show_contribution(one)),
+                // The guard admits none.
+                UnsignedData::UnversionedAggregate(_) => Ok(()),
             };
             debug_assert!(shown.is_ok(), "the guard admits nothing that differs");
         }
+    }
+
+    /// Validators of one committee may have got different aggregates of the same votes; any of them will do.
+    fn show_aggregate(&self, aggregate: &VersionedAttestation) -> Result<(), Conflict> {
+        let data = aggregate.data();
+        let Some(committee) = aggregate.committee() else {
+            return Ok(());
+        };
+        let key = (data.slot, hash_tree_root(data), committee);
+        self.aggregates
+            .publish_if(key, Arc::new(aggregate.clone()), |_, _| true)
+    }
+
+    fn show_contribution(&self, one: &SyncCommitteeContribution) -> Result<(), Conflict> {
+        let key = (one.slot, one.subcommittee_index, one.beacon_block_root);
+        self.contributions.publish(key, Arc::new(one.clone()))
     }
 
     /// Closes duties as they end, for ever.
@@ -200,6 +225,10 @@ impl DutyDb {
                 self.attestations.expire_if(|(slot, _)| *slot <= duty.slot);
             } else if duty.kind == DutyType::Proposer {
                 self.proposals.expire_if(|slot| *slot <= duty.slot);
+            } else if duty.kind == DutyType::Aggregator {
+                self.aggregates.expire_if(|(slot, ..)| *slot <= duty.slot);
+            } else if duty.kind == DutyType::SyncContribution {
+                self.contributions.expire_if(|(slot, ..)| *slot <= duty.slot);
             }
             if let Err(error) = self.forget(duty, gone).await {
                 tracing::warn!(%duty, %error, "data of an ended duty stay in the store until the next start");
@@ -246,6 +275,30 @@ impl DutyDb {
         until_deadline(&self.proposals, slot, duty, self.clock.as_ref(), &self.timing).await
     }
 
+    /// Waits for the aggregate of attestation data (by root) of a slot and committee.
+    pub async fn await_aggregate(
+        &self,
+        slot: Slot,
+        data_root: Root,
+        committee: CommitteeIndex,
+    ) -> Result<Arc<VersionedAttestation>, NoAnswer> {
+        let duty = Duty::new(slot, DutyType::Aggregator);
+        let key = (slot, data_root, committee);
+        until_deadline(&self.aggregates, key, duty, self.clock.as_ref(), &self.timing).await
+    }
+
+    /// Waits for the contribution of a slot, subcommittee and block.
+    pub async fn await_contribution(
+        &self,
+        slot: Slot,
+        subcommittee: u64,
+        block: Root,
+    ) -> Result<Arc<SyncCommitteeContribution>, NoAnswer> {
+        let duty = Duty::new(slot, DutyType::SyncContribution);
+        let key = (slot, subcommittee, block);
+        until_deadline(&self.contributions, key, duty, self.clock.as_ref(), &self.timing).await
+    }
+
     /// Stored values and waiting questions; for the leak check of simulations.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -253,6 +306,8 @@ impl DutyDb {
             .stored()
             .saturating_add(self.attestations.len())
             .saturating_add(self.proposals.len())
+            .saturating_add(self.aggregates.len())
+            .saturating_add(self.contributions.len())
     }
 
     /// Whether nothing is stored and nobody waits.

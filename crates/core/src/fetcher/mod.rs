@@ -1,20 +1,34 @@
 //! Gets what is to be signed from the beacon node.
 //!
 //! Guarantees: from Electra on one request serves all attesters of a slot; a block is asked for only with the
-//! aggregated randao; what is fetched is announced as one set.
+//! aggregated randao; what the beacon node answers is looked at before it is proposed to the peers; what is fetched is
+//! announced as one set.
 //! Not here: retries (`step`), agreement (`consensus`).
 
+mod aggregate;
+mod contribution;
+mod early;
+mod gather;
 mod graffiti;
 
 use std::{
     collections::BTreeMap,
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
-use trireme_eth2::{AttestationData, AttesterDuty, ChainSpec, Fork, Slot};
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+use trireme_eth2::{AttestationData, AttesterDuty, ChainSpec, Fork, Slot, ValidatorIndex, VersionedProposal};
 
-pub use self::graffiti::{Graffiti, GraffitiError};
+pub use self::{
+    contribution::ContributionGate,
+    graffiti::{Graffiti, GraffitiError},
+};
+use self::early::Early;
 use crate::{
     answers::AwaitAggregated,
     cluster::Cluster,
@@ -23,11 +37,20 @@ use crate::{
     definitions::{DutyDefinition, DutyDefinitionSet},
     duty::{Duty, DutyType},
     event::Event,
+    features::{Feature, FeatureSet},
     ids::PubKey,
-    ports::{BeaconError, BeaconNode, ProduceBlock},
+    ports::{BeaconError, BeaconNode, Clock, ProduceBlock},
     step::{ErrorKind, Fault, StepError},
-    validatorapi::NoAnswer,
+    time::SlotTiming,
+    validatorapi::{AwaitUnsigned, NoAnswer},
 };
+
+/// Waits between the attempts to get what a beacon node may make only in a moment.
+const NOT_YET: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_millis(400),
+    Duration::from_millis(640),
+];
 
 /// Why there is nothing to sign.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,12 +66,41 @@ pub enum FetchError {
         /// Why not.
         why: NoAnswer,
     },
-    /// What is stored as randao is something else.
-    #[error("the aggregated randao reveal of validator {} is not one", .validator.short())]
-    NotRandao {
-        /// The proposer.
+    /// Something else that the duty rests on did not come.
+    #[error("no {what}: {why}")]
+    NoAnswer {
+        /// What did not come.
+        what: &'static str,
+        /// Why not.
+        why: NoAnswer,
+    },
+    /// What is stored under its name is something else.
+    #[error("the aggregated {what} of validator {} is not one", .validator.short())]
+    NotThat {
+        /// What it should be.
+        what: &'static str,
+        /// The validator.
         validator: PubKey,
     },
+    /// The beacon node has none (yet).
+    #[error("beacon node does not have {what} for slot {slot} (retryable)")]
+    NotThere {
+        /// What it was asked for.
+        what: &'static str,
+        /// For which slot.
+        slot: Slot,
+    },
+    /// The beacon node answered with something that was not asked for.
+    #[error("beacon node answered with {what} that has {reason}")]
+    Other {
+        /// What it was asked for.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// What the duty rests on came together too late to be of use.
+    #[error("duty {0} is no longer of use: what it rests on did not come in time")]
+    Late(Duty),
     /// The beacon node answered for another slot.
     #[error("beacon node answered with {what} of slot {got} when asked for slot {asked}")]
     OtherSlot {
@@ -70,20 +122,30 @@ pub enum FetchError {
 impl Fault for FetchError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Beacon(BeaconError::Malformed { .. }) | Self::OtherSlot { .. } => ErrorKind::Temporary,
+            Self::Beacon(BeaconError::Malformed { .. })
+            | Self::OtherSlot { .. }
+            | Self::NotThere { .. }
+            | Self::Other { .. } => ErrorKind::Temporary,
             Self::Beacon(error) => error.kind(),
-            Self::NoRandao {
-                why: NoAnswer::Expired, ..
-            } => ErrorKind::Expired,
-            Self::NoRandao {
-                why: NoAnswer::Stopped, ..
-            } => ErrorKind::Stopped,
-            Self::NotRandao { .. } | Self::Definition(_) | Self::Unsupported(_) => ErrorKind::Permanent,
+            Self::NoRandao { why, .. } | Self::NoAnswer { why, .. } => match why {
+                NoAnswer::Expired => ErrorKind::Expired,
+                NoAnswer::Stopped => ErrorKind::Stopped,
+            },
+            Self::Late(_) => ErrorKind::Expired,
+            Self::NotThat { .. } | Self::Definition(_) | Self::Unsupported(_) => ErrorKind::Permanent,
         }
     }
 
     fn is_beacon(&self) -> bool {
-        matches!(self, Self::Beacon(_) | Self::OtherSlot { .. })
+        match self {
+            Self::Beacon(_) | Self::OtherSlot { .. } | Self::NotThere { .. } | Self::Other { .. } => true,
+            Self::NoRandao { .. }
+            | Self::NoAnswer { .. }
+            | Self::NotThat { .. }
+            | Self::Late(_)
+            | Self::Definition(_)
+            | Self::Unsupported(_) => false,
+        }
     }
 }
 
@@ -92,6 +154,7 @@ impl Fault for FetchError {
 pub struct FetcherMetrics {
     blinded: Gauge,
     fee_recipient: Gauge,
+    mismatches: Counter,
 }
 
 impl FetcherMetrics {
@@ -109,6 +172,11 @@ impl FetcherMetrics {
             "Last local block: 2 its fee recipient is not ours, 1 it is",
             m.fee_recipient.clone(),
         );
+        registry.register(
+            "core_fetcher_proposal_fee_recipient_mismatches",
+            "Local blocks whose fee recipient is not ours",
+            m.mismatches.clone(),
+        );
         m
     }
 }
@@ -119,6 +187,12 @@ pub struct FetcherParts {
     pub beacon: Arc<dyn BeaconNode>,
     /// Aggregated randao reveals (answered by `AggSigDb`).
     pub aggregated: Arc<dyn AwaitAggregated>,
+    /// Attestation data that the cluster agreed on (answered by `DutyDb`).
+    pub unsigned: Arc<dyn AwaitUnsigned>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Slots.
+    pub timing: SlotTiming,
     /// Forks.
     pub chain: Arc<ChainSpec>,
     /// Fee recipients.
@@ -127,6 +201,10 @@ pub struct FetcherParts {
     pub graffiti: Graffiti,
     /// Whether blocks of builders are preferred; otherwise only local ones are asked for.
     pub builder: bool,
+    /// Whether several sync contributions per validator may be proposed in a slot (answered by `InfoSync`).
+    pub contribution_gate: ContributionGate,
+    /// `fetch_only_commidx_0` and the early fetch.
+    pub features: FeatureSet,
     /// Metrics.
     pub metrics: FetcherMetrics,
 }
@@ -137,6 +215,7 @@ pub struct Fetcher {
     pub fetched: Event<UnsignedDataSet>,
     parts: FetcherParts,
     version: Mutex<Option<String>>,
+    early: Early,
 }
 
 impl Fetcher {
@@ -147,6 +226,7 @@ impl Fetcher {
             fetched: Event::new(),
             parts,
             version: Mutex::default(),
+            early: Early::default(),
         }
     }
 
@@ -156,8 +236,8 @@ impl Fetcher {
         let unsigned = match duty.kind {
             DutyType::Attester => self.attester(duty, &set).await?,
             DutyType::Proposer => self.proposer(duty, &set).await?,
-            // Selections are not exchanged yet, so nobody is selected, and the fetch ends with nothing proposed (core.md 10.4).
-            DutyType::Aggregator | DutyType::SyncContribution => return Ok(()),
+            DutyType::Aggregator => self.in_time(duty, self.aggregator(duty, &set)).await?,
+            DutyType::SyncContribution => self.in_time(duty, self.contributions(duty, &set)).await?,
             DutyType::Signature
             | DutyType::Exit
             | DutyType::BuilderProposer
@@ -168,23 +248,95 @@ impl Fetcher {
             | DutyType::PrepareSyncContribution
             | DutyType::InfoSync => return Err(FetchError::Unsupported(duty).into()),
         };
+        if unsigned.0.is_empty() {
+            tracing::debug!(parent: &cx.span, %duty, "nobody is selected, nothing to agree on");
+            return Ok(());
+        }
         self.fetched.emit(&cx, Arc::new(unsigned)).await
     }
 
-    /// Attestation data per committee; from Electra on the data name no committee, so that one request serves all.
+    /// Ends waiting for what does not come, one slot after the duty's own: nobody takes an aggregate later, however long
+    /// the duty's messages are kept.
+    async fn in_time<T>(
+        &self,
+        duty: Duty,
+        fetch: impl Future<Output = Result<T, FetchError>>,
+    ) -> Result<T, FetchError> {
+        let end = self.parts.timing.start(Slot(duty.slot.0.saturating_add(2)));
+        tokio::select! { biased;
+            fetched = fetch => fetched,
+            () = self.parts.clock.sleep_until(end) => Err(FetchError::Late(duty)),
+        }
+    }
+
+    /// A validator's whole signature, once it has come together.
+    async fn signed(
+        &self,
+        what: &'static str,
+        duty: Duty,
+        validator: PubKey,
+        subcommittee: u64,
+    ) -> Result<Arc<SignedData>, FetchError> {
+        let signed = self.parts.aggregated.aggregated_in(duty, validator, subcommittee).await;
+        signed.map_err(|why| FetchError::NoAnswer { what, why })
+    }
+
+    /// Asks a few times for what the beacon node may not have yet.
+    async fn until_there<T, Fut>(
+        &self,
+        what: &'static str,
+        slot: Slot,
+        ask: impl Fn() -> Fut + Send,
+    ) -> Result<T, FetchError>
+    where
+        Fut: Future<Output = Result<T, BeaconError>> + Send,
+    {
+        let mut waits = NOT_YET.into_iter();
+        loop {
+            let error = match ask().await {
+                Ok(found) => return Ok(found),
+                Err(BeaconError::Status { status: 404, .. }) => FetchError::NotThere { what, slot },
+                Err(error) => error.into(),
+            };
+            match (error.kind(), waits.next()) {
+                (ErrorKind::Temporary, Some(wait)) => tokio::time::sleep(wait).await,
+                (_, _) => return Err(error),
+            }
+        }
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        self.parts.clock.as_ref()
+    }
+
+    /// For how long those who are there wait for those who are not.
+    fn grace(&self) -> Duration {
+        self.parts.timing.slot_duration.checked_div(12).unwrap_or_default()
+    }
+
+    /// Attestation data per committee, early ones if there are any.
     async fn attester(&self, duty: Duty, set: &DutyDefinitionSet) -> Result<UnsignedDataSet, FetchError> {
+        if let Some(early) = self.early.take(duty.slot, set) {
+            return Ok(early);
+        }
+        self.attestations(duty, set).await
+    }
+
+    /// Attestation data per committee. From Electra on the data name no committee, so that one request serves all.
+    async fn attestations(&self, duty: Duty, set: &DutyDefinitionSet) -> Result<UnsignedDataSet, FetchError> {
         let electra = self
             .parts
             .chain
             .fork_at(duty.slot)
             .is_some_and(|fork| fork >= Fork::Electra);
+        let one_for_all = electra && self.parts.features.enabled(Feature::FetchOnlyCommIdx0);
         let mut asked: BTreeMap<u64, AttestationData> = BTreeMap::new();
         let mut out = UnsignedDataSet::default();
         for (validator, definition) in &set.0 {
             let DutyDefinition::Attester(definition) = definition else {
                 return Err(FetchError::Definition(duty));
             };
-            let committee = if electra { 0 } else { definition.committee_index.0 };
+            let committee = if one_for_all { 0 } else { definition.committee_index.0 };
             let data = match asked.get(&committee) {
                 Some(data) => *data,
                 None => {
@@ -209,18 +361,27 @@ impl Fetcher {
                 got: data.slot,
             });
         }
+        let epoch = self.parts.timing.epoch(slot);
+        if data.target.epoch != epoch || data.source.epoch > epoch {
+            return Err(FetchError::Other {
+                what: "attestation data",
+                reason: "checkpoints of other epochs than the slot's",
+            });
+        }
         Ok(data)
     }
 
     /// The block of the slot's one proposer.
     async fn proposer(&self, duty: Duty, set: &DutyDefinitionSet) -> Result<UnsignedDataSet, FetchError> {
         let mut out = UnsignedDataSet::default();
-        for validator in set.0.keys().copied() {
+        for (validator, definition) in &set.0 {
+            let (validator, proposer) = (*validator, definition.validator_index());
             let randao = Duty::new(duty.slot, DutyType::Randao);
             let reveal = self.parts.aggregated.aggregated(randao, validator).await;
             let reveal = reveal.map_err(|why| FetchError::NoRandao { validator, why })?;
             let SignedData::Randao(reveal) = reveal.as_ref() else {
-                return Err(FetchError::NotRandao { validator });
+                let what = "randao reveal";
+                return Err(FetchError::NotThat { what, validator });
             };
             let version = self.version().await;
             let ask = ProduceBlock {
@@ -230,21 +391,35 @@ impl Fetcher {
                 builder_boost_factor: if self.parts.builder { u64::MAX } else { 0 },
             };
             let block = self.parts.beacon.produce_block(ask).await?.proposal;
-            if block.slot() != duty.slot {
-                return Err(FetchError::OtherSlot {
-                    what: "a block",
-                    asked: duty.slot,
-                    got: block.slot(),
-                });
-            }
+            self.check_block(duty, proposer, &block)?;
             self.look_at(duty, &validator, &block);
             out.0.insert(validator, UnsignedData::Proposal(Arc::new(block)));
         }
         Ok(out)
     }
 
+    /// A block that cannot be right is not proposed to the peers.
+    fn check_block(&self, duty: Duty, proposer: ValidatorIndex, block: &VersionedProposal) -> Result<(), FetchError> {
+        const WHAT: &str = "a block";
+        if block.slot() != duty.slot {
+            return Err(FetchError::OtherSlot {
+                what: WHAT,
+                asked: duty.slot,
+                got: block.slot(),
+            });
+        }
+        let reason = if block.proposer_index() != proposer {
+            "another proposer than the duty's"
+        } else if self.parts.chain.fork_at(duty.slot) != Some(block.fork()) {
+            "the form of another fork"
+        } else {
+            return Ok(());
+        };
+        Err(FetchError::Other { what: WHAT, reason })
+    }
+
     /// Says so if the beacon node would pay somebody else. The payment of blinded blocks is the builder's affair.
-    fn look_at(&self, duty: Duty, validator: &PubKey, block: &trireme_eth2::VersionedProposal) {
+    fn look_at(&self, duty: Duty, validator: &PubKey, block: &VersionedProposal) {
         self.parts.metrics.blinded.set(if block.is_blinded() { 1 } else { 2 });
         let wanted = self.parts.cluster.validator(validator).map(|v| v.fee_recipient);
         let (Some(wanted), Some(got), false) = (wanted, block.fee_recipient(), block.is_blinded()) else {
@@ -253,6 +428,7 @@ impl Fetcher {
         let same = got.0 == wanted;
         self.parts.metrics.fee_recipient.set(if same { 1 } else { 2 });
         if !same {
+            self.parts.metrics.mismatches.inc();
             tracing::warn!(%duty, validator = %validator.short(), wanted = hex::encode(wanted), got = hex::encode(got.0),
                 "the beacon node's block pays another fee recipient than configured");
         }

@@ -12,8 +12,6 @@ use trireme_eth2::{
 };
 
 use crate::{
-    aggsigdb::AggSigDb,
-    data::SignedData,
     definitions::DutyDefinitionSet,
     duty::Duty,
     dutydb::DutyDb,
@@ -66,42 +64,20 @@ pub trait AwaitAggregates: Send + Sync {
 impl AwaitAggregates for DutyDb {
     fn aggregate(
         &self,
-        _: Slot,
-        _: Root,
-        _: CommitteeIndex,
+        slot: Slot,
+        data_root: Root,
+        committee: CommitteeIndex,
     ) -> BoxFuture<'_, Result<Arc<VersionedAttestation>, NoAnswer>> {
-        Box::pin(std::future::pending())
+        Box::pin(self.await_aggregate(slot, data_root, committee))
     }
 
     fn contribution(
         &self,
-        _: Slot,
-        _: u64,
-        _: Root,
+        slot: Slot,
+        subcommittee: u64,
+        block: Root,
     ) -> BoxFuture<'_, Result<Arc<SyncCommitteeContribution>, NoAnswer>> {
-        Box::pin(std::future::pending())
-    }
-}
-
-/// Waits for the cluster's selection proofs (answered by `AggSigDb`).
-pub trait AwaitSelections: Send + Sync {
-    /// A validator's whole proof for a duty that prepares an aggregator; the subcommittee is 0 for attestations.
-    fn selection(
-        &self,
-        duty: Duty,
-        validator: PubKey,
-        subcommittee: u64,
-    ) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>>;
-}
-
-impl AwaitSelections for AggSigDb {
-    fn selection(
-        &self,
-        duty: Duty,
-        validator: PubKey,
-        subcommittee: u64,
-    ) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
-        Box::pin(self.of_subcommittee(duty, validator, subcommittee))
+        Box::pin(self.await_contribution(slot, subcommittee, block))
     }
 }
 

@@ -99,6 +99,16 @@ impl FakeBeacon {
         Slot(epoch.0 * self.slots_per_epoch + u64::try_from(n).unwrap() % self.slots_per_epoch)
     }
 
+    /// Who proposes in a slot; by what was given, if anything was.
+    pub(crate) fn proposer(&self, slot: Slot) -> ValidatorIndex {
+        if let Some(given) = &self.given {
+            let duty = given.proposers.iter().find(|d| d.slot == slot);
+            return duty.map_or(ValidatorIndex(0), |d| d.validator_index);
+        }
+        let n = usize::try_from(slot.0 % self.slots_per_epoch).unwrap();
+        self.validators.keys().nth(n).copied().unwrap_or(ValidatorIndex(0))
+    }
+
     fn duties<T>(duties: Vec<T>) -> Duties<T> {
         Duties {
             dependent_root: Root([1; 32]),
@@ -268,6 +278,7 @@ impl BeaconNode for FakeBeacon {
         unless_away!(self);
         let mut contents = fulu::BlockContents::default();
         contents.block.slot = ask.slot;
+        contents.block.proposer_index = self.proposer(ask.slot);
         contents.block.state_root = Root([self.view; 32]);
         contents.block.body.randao_reveal = ask.randao_reveal;
         contents.block.body.graffiti = ask.graffiti;

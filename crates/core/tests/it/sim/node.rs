@@ -10,6 +10,7 @@ use trireme_core::{
     consensus::{Consensus, ConsensusConfig, ConsensusMetrics, ConsensusParts},
     cx::CxSource,
     dutydb::DutyDb,
+    features::FeatureSet,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     gate::DutyGate,
     journal::Journal,
@@ -94,10 +95,15 @@ impl Node {
         let fetcher = Arc::new(Fetcher::new(FetcherParts {
             beacon: Arc::clone(&beacon),
             aggregated: Arc::clone(&aggsigdb) as _,
+            unsigned: Arc::clone(&dutydb) as _,
+            clock: Arc::clone(&clock),
+            timing,
             chain: Arc::clone(&chain),
             cluster: Arc::clone(&cluster),
             graffiti: Graffiti::new(&[], "trireme", true, &cluster).unwrap(),
             builder: false,
+            contribution_gate: Arc::new(|_| false),
+            features: FeatureSet::default(),
             metrics: FetcherMetrics::register(registry),
         }));
         let validators = Arc::new(ValidatorCache::new(Arc::clone(&beacon), &cluster, Default::default()));

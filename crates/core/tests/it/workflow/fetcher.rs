@@ -8,12 +8,15 @@ use trireme_core::{
     answers::AwaitAggregated,
     data::{SignedData, UnsignedData, UnsignedDataSet},
     definitions::{DutyDefinition, DutyDefinitionSet},
+    features::FeatureSet,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     life::Life,
     step::{ErrorKind, StepName},
-    validatorapi::NoAnswer,
+    validatorapi::{AwaitUnsigned, NoAnswer},
 };
-use trireme_eth2::{BlsPubkey, ProposerDuty, Slot, ValidatorIndex};
+use trireme_eth2::{
+    AttestationData, BlsPubkey, CommitteeIndex, ProposerDuty, Slot, ValidatorIndex, VersionedProposal,
+};
 
 use super::{SPE, attester};
 use crate::fakes::{
@@ -23,8 +26,19 @@ use crate::fakes::{
 struct NeverAggregated;
 
 impl AwaitAggregated for NeverAggregated {
-    fn aggregated(&self, _: Duty, _: PubKey) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
+    fn aggregated_in(&self, _: Duty, _: PubKey, _: u64) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
         Box::pin(async { Err(NoAnswer::Expired) })
+    }
+}
+
+struct NeverAgreed;
+
+impl AwaitUnsigned for NeverAgreed {
+    fn attestation_data(&self, _: Slot, _: CommitteeIndex) -> BoxFuture<'_, Result<Arc<AttestationData>, NoAnswer>> {
+        Box::pin(std::future::pending())
+    }
+    fn proposal(&self, _: Slot) -> BoxFuture<'_, Result<Arc<VersionedProposal>, NoAnswer>> {
+        Box::pin(std::future::pending())
     }
 }
 
@@ -32,10 +46,15 @@ fn fetcher(beacon: &Arc<FakeBeacon>) -> (Arc<Fetcher>, Arc<Captured<UnsignedData
     let fetcher = Arc::new(Fetcher::new(FetcherParts {
         beacon: Arc::clone(beacon) as _,
         aggregated: Arc::new(NeverAggregated),
+        unsigned: Arc::new(NeverAgreed),
+        clock: SimClock::starting_at(UnixTime(0)),
+        timing: timing(SPE),
         chain: chain(SPE),
         cluster: cluster(0, 3),
         graffiti: Graffiti::new(&[], "trireme", true, &cluster(0, 3)).unwrap(),
         builder: false,
+        contribution_gate: Arc::new(|_| false),
+        features: FeatureSet::default(),
         metrics: FetcherMetrics::default(),
     }));
     let heard = Captured::new();
