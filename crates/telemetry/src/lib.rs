@@ -2,17 +2,18 @@
 //!
 //! Guarantees: names of metrics, fields and texts that operators' dashboards match on are those of Charon; nothing in
 //! here knows a duty or a peer; credentials in addresses are cut out by [`redact`].
-//! Not here: which metrics exist (each component registers its own), traces over OTLP (they get a layer beside
-//! [`logs::Stderr`] when they are built).
+//! Not here: which metrics and spans exist (each component makes its own).
 
 pub mod health;
 pub mod logs;
 pub mod metrics;
 pub mod redact;
 pub mod server;
+pub mod traces;
 
 pub use health::{PeerQuorum, Readiness};
 pub use logs::{LogColor, LogConfig, LogError, LogFormat, LogLevel};
 pub use metrics::{ClusterLabels, LogCounters};
 pub use redact::redacted;
 pub use server::Monitoring;
+pub use traces::{TraceConfig, Traces};
