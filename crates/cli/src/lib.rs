@@ -26,7 +26,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, parser::ValueSo
 use commands::Given;
 use flags::{Cli, Command, CreateCommand};
 use layers::Surroundings;
-use trireme_telemetry::LogConfig;
+use trireme_telemetry::{LogConfig, Outlets};
 use values::Problems;
 
 /// Why a command did not succeed.
@@ -104,7 +104,7 @@ pub fn report(failure: &Failure) -> ExitCode {
                 eprintln!("{usage}\n");
             }
             // If the command did not come as far as setting up its own log.
-            let _ = trireme_telemetry::logs::init(&LogConfig::default());
+            let _ = trireme_telemetry::logs::init(&LogConfig::default(), &Outlets::default());
             tracing::error!(topic = "cmd", "Application failed to start: {failure}");
             ExitCode::FAILURE
         }
@@ -154,7 +154,7 @@ impl Invocation {
                 Some(CreateCommand::Enr(flags)) => commands::create_enr::run(&flags, out)?,
                 Some(CreateCommand::Cluster(flags)) => {
                     let config = self.checked(commands::create_cluster::config(&flags, &self.given))?;
-                    self.begin(&LogConfig::default(), &[], false)?;
+                    self.begin(&LogConfig::default(), &Outlets::default(), &[], false)?;
                     commands::create_cluster::run(&config, out)?;
                 }
                 None => {
@@ -166,19 +166,19 @@ impl Invocation {
             },
             Command::Run(flags) => {
                 let config = self.checked(commands::run::config(&flags, &self.given))?;
-                self.begin(&config.log, &config.warnings, true)?;
+                self.begin(&config.log, &config.node.outlets, &config.warnings, true)?;
                 let done = runtime()?.block_on(trireme_node::run(config.node, trireme_node::Shutdown::on_signals()));
                 done.map_err(anyhow::Error::from)?;
             }
             Command::Relay(flags) => {
                 let config = self.checked(commands::relay::config(&flags, &self.given))?;
-                self.begin(&config.log, &config.warnings, true)?;
+                self.begin(&config.log, &Outlets::default(), &config.warnings, true)?;
                 runtime()?.block_on(commands::relay::run(config))?;
             }
             #[cfg(feature = "devnet")]
             Command::Devnet(flags) => {
                 let config = self.checked(commands::devnet::config(&flags))?;
-                self.begin(&config.log, &[], false)?;
+                self.begin(&config.log, &Outlets::default(), &[], false)?;
                 let summary = runtime()?
                     .block_on(trireme_devnet::run(config.devnet))
                     .map_err(anyhow::Error::from)?;
@@ -196,9 +196,15 @@ impl Invocation {
     }
 
     /// Sets up logging and says what there is to say before the command begins.
-    fn begin(&self, log: &LogConfig, warnings: &[String], show_settings: bool) -> Result<(), Failure> {
+    fn begin(
+        &self,
+        log: &LogConfig,
+        outlets: &Outlets,
+        warnings: &[String],
+        show_settings: bool,
+    ) -> Result<(), Failure> {
         // Set up already only where tests run several commands in one process.
-        match trireme_telemetry::logs::init(log) {
+        match trireme_telemetry::logs::init(log, outlets) {
             Ok(()) | Err(trireme_telemetry::LogError::Twice(_)) => {}
             Err(error @ trireme_telemetry::LogError::Open { .. }) => return Err(Failure::Run(error.into())),
         }

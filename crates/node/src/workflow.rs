@@ -98,6 +98,8 @@ pub struct Lives {
 pub struct Workflow {
     /// For the validator API's HTTP face.
     pub vapi: Arc<ValidatorApi>,
+    /// For the debug address.
+    pub consensus: Arc<Consensus>,
     /// Keep the protocols served.
     _serving: Vec<ServeGuard>,
 }
@@ -339,6 +341,7 @@ impl Workflow {
         });
         Ok(Self {
             vapi,
+            consensus,
             _serving: serving,
         })
     }

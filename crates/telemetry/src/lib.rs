@@ -4,6 +4,7 @@
 //! here knows a duty or a peer; credentials in addresses are cut out by [`redact`].
 //! Not here: which metrics and spans exist (each component makes its own).
 
+pub mod debug;
 pub mod health;
 pub mod logs;
 pub mod metrics;
@@ -11,9 +12,10 @@ pub mod redact;
 pub mod server;
 pub mod traces;
 
+pub use debug::Debug;
 pub use health::{PeerQuorum, Readiness};
-pub use logs::{LogColor, LogConfig, LogError, LogFormat, LogLevel};
-pub use metrics::{ClusterLabels, LogCounters};
+pub use logs::{LogColor, LogConfig, LogCounters, LogError, LogFormat, LogLevel, Loki, LokiConfig, Outlets};
+pub use metrics::ClusterLabels;
 pub use redact::redacted;
 pub use server::Monitoring;
 pub use traces::{TraceConfig, Traces};

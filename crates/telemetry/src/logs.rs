@@ -1,10 +1,12 @@
-//! Log lines in Charon's three formats, on standard error.
+//! Log lines in Charon's three formats, on standard error, in a file, and to Loki.
 //!
 //! Guarantees: standard output is never written to; an event's `error` field becomes part of the message, after a
 //! colon; a field named `topic`, on the event or on a span around it, is the topic, else it follows from the module.
 //! Not here: what is worth a line.
 
+mod counters;
 mod layer;
+mod loki;
 mod record;
 mod topic;
 
@@ -24,9 +26,13 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+pub use counters::{LogCounters, log_counters};
 pub use layer::Stderr;
+pub use loki::{Loki, LokiConfig, Pusher};
 pub use record::{Level, Record};
 pub use topic::topic_of;
+
+use crate::traces::Traces;
 
 /// The three forms of a line (`--log-format`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -155,12 +161,21 @@ pub enum LogError {
     Twice(#[from] TryInitError),
 }
 
+/// Where lines and spans go besides.
+#[derive(Debug, Clone, Default)]
+pub struct Outlets {
+    /// Lines, once the node has said whose they are.
+    pub loki: Option<Loki>,
+    /// Spans and lines, once the node has said whose they are.
+    pub traces: Option<Traces>,
+}
+
 /// Sets up logging for the whole process, and lets panics be logged as errors.
 ///
 /// # Errors
 ///
 /// If the log file cannot be opened, or logging is set up already.
-pub fn init(config: &LogConfig) -> Result<(), LogError> {
+pub fn init(config: &LogConfig, outlets: &Outlets) -> Result<(), LogError> {
     let color = match config.color {
         LogColor::Auto => io::stderr().is_terminal(),
         LogColor::Force => true,
@@ -179,7 +194,14 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
         }
         (Some(_) | None, _) => None,
     };
-    tracing_subscriber::registry().with(stderr).with(file).try_init()?;
+    let debug = || ours(LevelFilter::DEBUG);
+    let loki = outlets.loki.clone().map(|loki| {
+        let layer = Stderr::uncounted(LogFormat::Logfmt, true, Sink::Loki(loki));
+        layer.with_filter(debug())
+    });
+    let traces = outlets.traces.as_ref().map(|t| t.layer().with_filter(debug()));
+    let registry = tracing_subscriber::registry().with(stderr).with(file);
+    registry.with(loki).with(traces).try_init()?;
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, ToString::to_string);
         let text = panic.payload_as_str().unwrap_or("no message");
@@ -215,6 +237,7 @@ impl LogLevel {
 pub(crate) enum Sink {
     Stderr,
     File(Mutex<File>),
+    Loki(Loki),
     #[cfg(test)]
     Memory(std::sync::Arc<Mutex<Vec<u8>>>),
 }
@@ -228,6 +251,10 @@ impl Sink {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .write_all(line.as_bytes()),
+            Self::Loki(loki) => {
+                loki.push(line);
+                Ok(())
+            }
             #[cfg(test)]
             Self::Memory(m) => m
                 .lock()

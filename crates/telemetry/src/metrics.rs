@@ -1,26 +1,19 @@
-//! The registry's constant labels, the counters of log lines, and what the process uses.
+//! The registry's constant labels, its text, and what the process uses.
 //!
-//! Each component registers its own metrics in the registry that [`registry`] makes; there is no global one. Only the
-//! counters of log lines are global, because logging is.
+//! Each component registers its own metrics in the registry that [`registry`] makes; there is no global one.
 
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
-};
+use prometheus_client::{encoding::text::encode, registry::Registry};
 
 mod process;
 pub mod text;
 
 pub use process::ProcessMetrics;
 pub use text::PROMETHEUS;
-
-use crate::logs::Level;
 
 /// The labels that every metric of a node carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,48 +63,10 @@ pub fn exposition(registry: &SharedRegistry) -> Result<String, std::fmt::Error> 
     Ok(text::prometheus(&out))
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TopicLabel {
-    topic: String,
-}
-
-/// `app_log_warn_total` and `app_log_error_total`.
-#[derive(Debug, Clone, Default)]
-pub struct LogCounters {
-    warn: Family<TopicLabel, Counter>,
-    error: Family<TopicLabel, Counter>,
-}
-
-impl LogCounters {
-    pub(crate) fn count(&self, level: Level, topic: &str) {
-        let family = match level {
-            Level::Debug | Level::Info => return,
-            Level::Warn => &self.warn,
-            Level::Error => &self.error,
-        };
-        family
-            .get_or_create(&TopicLabel {
-                topic: topic.to_owned(),
-            })
-            .inc();
-    }
-
-    /// Puts both counters into a registry.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register("app_log_warn", "Warning lines by topic", self.warn.clone());
-        registry.register("app_log_error", "Error lines by topic", self.error.clone());
-    }
-}
-
-/// The counters of this process's log lines.
-pub fn log_counters() -> &'static LogCounters {
-    static COUNTERS: OnceLock<LogCounters> = OnceLock::new();
-    COUNTERS.get_or_init(LogCounters::default)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::{Level, LogCounters};
 
     fn labels() -> ClusterLabels {
         ClusterLabels {

@@ -245,7 +245,11 @@ impl Tracker {
             return;
         };
         self.metrics.inconsistent(duty.kind);
-        let groups = cohorts(seen.iter().flat_map(|s| &s.subjects).filter(|s| s.validator == *validator));
+        let groups = cohorts(
+            seen.iter()
+                .flat_map(|s| &s.subjects)
+                .filter(|s| s.validator == *validator),
+        );
         let data = self.members(&groups);
         let (pubkey, n) = (validator.short(), roots.len());
         if duty.kind == DutyType::SyncContribution {

@@ -170,7 +170,10 @@ async fn a_peer_that_signs_what_nobody_was_to_do_is_counted_as_unexpected() {
     ] {
         assert!(text.contains(line), "{text}");
     }
-    assert!(!text.contains("core_tracker_unexpected_events_total{peer=\"a\"}"), "{text}");
+    assert!(
+        !text.contains("core_tracker_unexpected_events_total{peer=\"a\"}"),
+        "{text}"
+    );
     assert!(
         !text.contains("core_tracker_participation{duty=\"attester\",peer=\"b\"}"),
         "{text}"

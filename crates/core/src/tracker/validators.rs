@@ -74,7 +74,12 @@ fn reached(duty: Duty, all: &Reports, station: Station) -> BTreeSet<PubKey> {
 fn only(validator: PubKey, duty: Duty, all: &Reports) -> Reports {
     let seen = all.get(&duty).map_or(&[][..], Vec::as_slice);
     let its = seen.iter().filter_map(|s| {
-        let subjects: Vec<_> = s.subjects.iter().filter(|s| s.validator == validator).copied().collect();
+        let subjects: Vec<_> = s
+            .subjects
+            .iter()
+            .filter(|s| s.validator == validator)
+            .copied()
+            .collect();
         (!subjects.is_empty()).then(|| Seen { subjects, ..s.clone() })
     });
     Reports::from([(duty, its.collect())])

@@ -13,10 +13,11 @@ use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::{
     LogFormat, Sink,
+    counters::log_counters,
     record::{Level, Record},
     topic::topic_of,
 };
-use crate::metrics::log_counters;
+use crate::redact::scrubbed;
 
 /// Writes each event as a line to its sink, and counts warnings and errors.
 pub struct Stderr {
@@ -87,7 +88,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stderr {
         if self.counts {
             log_counters().count(record.level, record.topic.as_deref().unwrap_or_default());
         }
-        self.sink.write(&record.render(self.format, self.color));
+        match &self.sink {
+            Sink::Loki(loki) => loki.push(&record.pushed()),
+            sink => sink.write(&record.render(self.format, self.color)),
+        }
     }
 }
 
@@ -96,6 +100,10 @@ impl Fields {
         let text = |value: Value| match value {
             Value::String(text) => text,
             other => other.to_string(),
+        };
+        let value = match value {
+            Value::String(text) => Value::String(scrubbed(&text).into_owned()),
+            other => other,
         };
         match name {
             "message" => self.message = text(value),

@@ -85,9 +85,15 @@ impl Record {
     pub fn render(&self, format: LogFormat, color: bool) -> String {
         match format {
             LogFormat::Console => self.console(color),
-            LogFormat::Logfmt => self.logfmt(),
+            LogFormat::Logfmt => self.logfmt(false),
             LogFormat::Json => self.json(),
         }
+    }
+
+    /// The line that is pushed to Loki: `logfmt` with a coloured console line in it.
+    #[must_use]
+    pub fn pushed(&self) -> String {
+        self.logfmt(true)
     }
 
     fn console(&self, color: bool) -> String {
@@ -120,7 +126,7 @@ impl Record {
         line
     }
 
-    fn logfmt(&self) -> String {
+    fn logfmt(&self, color: bool) -> String {
         let mut line = format!("ts={} level={}", word(&self.ts), self.level.word());
         let mut pair = |name: &str, value: &str| put(&mut line, format_args!(" {name}={}", word(value)));
         if !self.caller.is_empty() {
@@ -136,7 +142,7 @@ impl Record {
         if let Some(topic) = &self.topic {
             pair("topic", topic);
         }
-        pair("pretty", &self.pretty(false));
+        pair("pretty", &self.pretty(color));
         line.push('\n');
         line
     }

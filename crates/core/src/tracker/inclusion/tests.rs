@@ -6,8 +6,8 @@ use std::{
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use tokio_util::sync::CancellationToken;
 use trireme_eth2::{
-    AttestationData, BeaconCommittee, CommitteeIndex, ForkedAttestation, SyncCommitteeMessage, ValidatorIndex, VersionedAttestation,
-    electra,
+    AttestationData, BeaconCommittee, CommitteeIndex, ForkedAttestation, SyncCommitteeMessage, ValidatorIndex,
+    VersionedAttestation, electra,
 };
 
 use super::*;
