@@ -1,24 +1,27 @@
-//! Blocks of every fork with plausible full content: votes, a payload with transactions and withdrawals, blobs.
+//! Blocks of every fork with full content: the votes that there are, and a plausible payload and blobs.
 //!
 //! Guarantees: a block follows from the [`Ingredients`] alone; its state root follows from the rest of the block, so
 //! that any change to a block is noticed. Not here: real execution or KZG mathematics; nobody beside a middleware
 //! could check those.
 
-use ssz_types::{BitList, BitVector, VariableList, typenum::Unsigned};
+use ssz_types::{BitList, VariableList, typenum::Unsigned};
 use trireme_eth2::{
-    BeaconBlock, Blob, BlockContents, BlsPubkey, BlsSignature, CommitteeIndex, Container, Epoch, ExecutionAddress,
-    Fork, ForkedBlock, Gwei, KzgCommitment, KzgProof, LogsBloom, Root, Slot, Uint256, ValidatorIndex,
-    VersionedProposal,
+    BeaconBlock, Blob, BlockContents, BlsPubkey, BlsSignature, Container, Epoch, ExecutionAddress, Fork,
+    ForkedAttestation, ForkedBlindedBlock, ForkedBlock, Gwei, KzgCommitment, KzgProof, LogsBloom, Payload, Root, Slot,
+    Uint256, ValidatorIndex, VersionedProposal,
     altair::{self, SyncAggregate},
     bellatrix::{self, ExtraData, Transaction},
     capella::{self, BlsToExecutionChange, SignedBlsToExecutionChange, Withdrawal},
     deneb,
     electra::{self, ConsolidationRequest, DepositRequest, ExecutionRequests, WithdrawalRequest},
     hash_tree_root,
-    phase0::{self, AttestationData, Checkpoint, Eth1Data},
+    phase0::{self, Eth1Data},
 };
 
-use super::chain::{digest, number};
+use super::{
+    builder::{bellatrix_header, capella_header, deneb_header},
+    chain::{digest, number},
+};
 
 /// Transactions in a payload, and bytes in each.
 const TRANSACTIONS: usize = 40;
@@ -45,10 +48,16 @@ pub struct Ingredients {
     pub fee_recipient: ExecutionAddress,
     /// Start of the slot in Unix seconds.
     pub timestamp: u64,
-    /// The epoch's checkpoints, for the votes in the block.
-    pub checkpoints: (Checkpoint, Checkpoint),
     /// How many blobs travel with it, from Deneb on.
     pub blobs: usize,
+    /// The wished gas limit.
+    pub gas_limit: u64,
+    /// The votes that it takes in; those in other containers than its fork's are left out.
+    pub attestations: Vec<ForkedAttestation>,
+    /// The sync committee's messages for the block before, from Altair on.
+    pub sync_aggregate: SyncAggregate,
+    /// Whether a builder made the payload and shows its header only.
+    pub blinded: bool,
 }
 
 /// Everything of a body that does not depend on the fork.
@@ -78,7 +87,7 @@ macro_rules! payload {
             logs_bloom: LogsBloom([0x11; 256]),
             prev_randao: digest(&[b"randao", $i.randao.as_slice()]),
             block_number: $i.slot.0,
-            gas_limit: 60_000_000,
+            gas_limit: $i.gas_limit,
             gas_used: 8_400_000,
             timestamp: $i.timestamp,
             extra_data: ExtraData::new(b"trireme devnet".to_vec()).unwrap_or_default(),
@@ -91,55 +100,98 @@ macro_rules! payload {
 }
 
 impl Ingredients {
-    /// The block, with its blobs where its fork has them.
+    /// What a beacon node answers: the block with its blobs, or the builder's header.
     #[must_use]
     pub fn proposal(&self) -> VersionedProposal {
+        let header = if self.blinded { self.with_header() } else { None };
+        header.map_or_else(|| self.full(), VersionedProposal::Blinded)
+    }
+
+    /// The block, with its blobs where its fork has them.
+    #[must_use]
+    pub fn full(&self) -> VersionedProposal {
         VersionedProposal::Full(match self.fork {
             Fork::Phase0 => ForkedBlock::Phase0(self.block(body!(phase0, self, {
-                attestations: self.attestations(),
+                attestations: self.old_attestations(),
             }))),
             Fork::Altair => ForkedBlock::Altair(self.block(body!(altair, self, {
-                attestations: self.attestations(),
-                sync_aggregate: sync_aggregate(),
+                attestations: self.old_attestations(),
+                sync_aggregate: self.sync_aggregate.clone(),
             }))),
-            Fork::Bellatrix => ForkedBlock::Bellatrix(self.block(body!(bellatrix, self, {
-                attestations: self.attestations(),
-                sync_aggregate: sync_aggregate(),
-                execution_payload: payload!(bellatrix, self, {}),
-            }))),
-            Fork::Capella => ForkedBlock::Capella(self.block(body!(capella, self, {
-                attestations: self.attestations(),
-                sync_aggregate: sync_aggregate(),
-                execution_payload: payload!(capella, self, { withdrawals: self.withdrawals() }),
-                bls_to_execution_changes: self.credential_changes(),
-            }))),
-            Fork::Deneb => {
-                let body = body!(deneb, self, {
-                    attestations: self.attestations(),
-                    sync_aggregate: sync_aggregate(),
-                    execution_payload: self.deneb_payload(),
-                    bls_to_execution_changes: self.credential_changes(),
-                    blob_kzg_commitments: self.commitments(),
-                });
-                ForkedBlock::Deneb(self.contents(body, self.blobs))
-            }
-            Fork::Electra => ForkedBlock::Electra(self.contents(self.electra_body(), self.blobs)),
+            Fork::Bellatrix => ForkedBlock::Bellatrix(self.block(self.bellatrix_body(self.bellatrix_payload()))),
+            Fork::Capella => ForkedBlock::Capella(self.block(self.capella_body(self.capella_payload()))),
+            Fork::Deneb => ForkedBlock::Deneb(self.contents(self.deneb_body(self.deneb_payload()), self.blobs)),
+            Fork::Electra => ForkedBlock::Electra(self.contents(self.electra_body(self.deneb_payload()), self.blobs)),
             Fork::Fulu => {
                 let proofs = self.blobs.saturating_mul(CELLS);
-                ForkedBlock::Fulu(self.contents(self.electra_body(), proofs))
+                ForkedBlock::Fulu(self.contents(self.electra_body(self.deneb_payload()), proofs))
             }
         })
     }
 
-    fn electra_body(&self) -> electra::BeaconBlockBody<deneb::ExecutionPayload> {
+    /// The block with its payload's header; there are none before Bellatrix.
+    fn with_header(&self) -> Option<ForkedBlindedBlock> {
+        let deneb = || deneb_header(&self.deneb_payload());
+        Some(match self.fork {
+            Fork::Phase0 | Fork::Altair => return None,
+            Fork::Bellatrix => {
+                let header = bellatrix_header(&self.bellatrix_payload());
+                ForkedBlindedBlock::Bellatrix(self.block(self.bellatrix_body(header)))
+            }
+            Fork::Capella => {
+                let header = capella_header(&self.capella_payload());
+                ForkedBlindedBlock::Capella(self.block(self.capella_body(header)))
+            }
+            Fork::Deneb => ForkedBlindedBlock::Deneb(self.block(self.deneb_body(deneb()))),
+            Fork::Electra => ForkedBlindedBlock::Electra(self.block(self.electra_body(deneb()))),
+            Fork::Fulu => ForkedBlindedBlock::Fulu(self.block(self.electra_body(deneb()))),
+        })
+    }
+
+    fn bellatrix_body<P: Payload>(&self, execution_payload: P) -> bellatrix::BeaconBlockBody<P> {
+        body!(bellatrix, self, {
+            attestations: self.old_attestations(),
+            sync_aggregate: self.sync_aggregate.clone(),
+            execution_payload,
+        })
+    }
+
+    fn capella_body<P: Payload>(&self, execution_payload: P) -> capella::BeaconBlockBody<P> {
+        body!(capella, self, {
+            attestations: self.old_attestations(),
+            sync_aggregate: self.sync_aggregate.clone(),
+            execution_payload,
+            bls_to_execution_changes: self.credential_changes(),
+        })
+    }
+
+    fn deneb_body<P: Payload>(&self, execution_payload: P) -> deneb::BeaconBlockBody<P> {
+        body!(deneb, self, {
+            attestations: self.old_attestations(),
+            sync_aggregate: self.sync_aggregate.clone(),
+            execution_payload,
+            bls_to_execution_changes: self.credential_changes(),
+            blob_kzg_commitments: self.commitments(),
+        })
+    }
+
+    fn electra_body<P: Payload>(&self, execution_payload: P) -> electra::BeaconBlockBody<P> {
         body!(electra, self, {
-            attestations: self.electra_attestations(),
-            sync_aggregate: sync_aggregate(),
-            execution_payload: self.deneb_payload(),
+            attestations: self.new_attestations(),
+            sync_aggregate: self.sync_aggregate.clone(),
+            execution_payload,
             bls_to_execution_changes: self.credential_changes(),
             blob_kzg_commitments: self.commitments(),
             execution_requests: self.requests(),
         })
+    }
+
+    fn bellatrix_payload(&self) -> bellatrix::ExecutionPayload {
+        payload!(bellatrix, self, {})
+    }
+
+    fn capella_payload(&self) -> capella::ExecutionPayload {
+        payload!(capella, self, { withdrawals: self.withdrawals() })
     }
 
     fn deneb_payload(&self) -> deneb::ExecutionPayload {
@@ -182,38 +234,30 @@ impl Ingredients {
         }
     }
 
-    fn vote(&self, committee: u64) -> AttestationData {
-        AttestationData {
-            slot: Slot(self.slot.0.saturating_sub(1)),
-            index: CommitteeIndex(committee),
-            beacon_block_root: self.parent,
-            source: self.checkpoints.0,
-            target: self.checkpoints.1,
-        }
+    /// Votes of before Electra.
+    fn old_attestations(&self) -> VariableList<phase0::Attestation, ssz_types::typenum::U128> {
+        let old = |attestation: &ForkedAttestation| match attestation {
+            ForkedAttestation::Phase0(a)
+            | ForkedAttestation::Altair(a)
+            | ForkedAttestation::Bellatrix(a)
+            | ForkedAttestation::Capella(a)
+            | ForkedAttestation::Deneb(a) => Some(a.clone()),
+            ForkedAttestation::Electra(_) | ForkedAttestation::Fulu(_) => None,
+        };
+        list(self.attestations.iter().filter_map(old))
     }
 
-    fn attestations(&self) -> VariableList<phase0::Attestation, ssz_types::typenum::U128> {
-        list((0..2).map(|committee| phase0::Attestation {
-            aggregation_bits: bits(100),
-            data: self.vote(committee),
-            signature: placeholder(),
-        }))
-    }
-
-    fn electra_attestations(&self) -> VariableList<electra::Attestation, ssz_types::typenum::U8> {
-        list((0..2).map(|n: usize| {
-            let mut committee_bits = BitVector::new();
-            for committee in 0..8 {
-                // The vector has 64 bits.
-                let _ = committee_bits.set(committee, committee % 2 == n);
-            }
-            electra::Attestation {
-                aggregation_bits: bits(400),
-                data: self.vote(0),
-                signature: placeholder(),
-                committee_bits,
-            }
-        }))
+    /// Votes since Electra.
+    fn new_attestations(&self) -> VariableList<electra::Attestation, ssz_types::typenum::U8> {
+        let new = |attestation: &ForkedAttestation| match attestation {
+            ForkedAttestation::Phase0(_)
+            | ForkedAttestation::Altair(_)
+            | ForkedAttestation::Bellatrix(_)
+            | ForkedAttestation::Capella(_)
+            | ForkedAttestation::Deneb(_) => None,
+            ForkedAttestation::Electra(a) | ForkedAttestation::Fulu(a) => Some(a.clone()),
+        };
+        list(self.attestations.iter().filter_map(new))
     }
 
     fn transactions(&self) -> bellatrix::Transactions {
@@ -245,7 +289,7 @@ impl Ingredients {
         };
         list([SignedBlsToExecutionChange {
             message,
-            signature: placeholder(),
+            signature: infinity(),
         }])
     }
 
@@ -261,7 +305,7 @@ impl Ingredients {
                 pubkey: key,
                 withdrawal_credentials: Root([1; 32]),
                 amount: Gwei(32_000_000_000),
-                signature: placeholder(),
+                signature: infinity(),
                 index: self.slot.0,
             }]),
             withdrawals: list([WithdrawalRequest {
@@ -320,36 +364,16 @@ fn wide(seed: &Root) -> [u8; 48] {
     bytes
 }
 
-fn placeholder() -> BlsSignature {
+/// The sum of no signatures, which also stands where nobody checks one.
+pub(super) fn infinity() -> BlsSignature {
     let mut bytes = [0; 96];
     let [first, ..] = &mut bytes;
     *first = 0xc0;
     BlsSignature(bytes)
 }
 
-fn sync_aggregate() -> SyncAggregate {
-    let mut sync_committee_bits = BitVector::new();
-    for bit in (0..512).filter(|bit| bit % 7 != 0) {
-        // The vector has 512 bits.
-        let _ = sync_committee_bits.set(bit, true);
-    }
-    SyncAggregate {
-        sync_committee_bits,
-        sync_committee_signature: placeholder(),
-    }
-}
-
-fn bits<N: Unsigned + Clone>(len: usize) -> BitList<N> {
-    let mut bits = BitList::with_capacity(len).unwrap_or_else(|_| empty_bits());
-    for bit in (0..len).filter(|bit| bit % 5 != 0) {
-        // Below the length.
-        let _ = bits.set(bit, true);
-    }
-    bits
-}
-
 #[expect(clippy::expect_used, reason = "no limit is below zero")]
-fn empty_bits<N: Unsigned + Clone>() -> BitList<N> {
+pub(super) fn empty_bits<N: Unsigned + Clone>() -> BitList<N> {
     BitList::with_capacity(0).expect("a list of no bits")
 }
 

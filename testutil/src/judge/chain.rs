@@ -159,10 +159,20 @@ impl ChainConfig {
     /// The committees of an epoch. Costs one hash per validator; keep the result.
     #[must_use]
     pub fn committees(&self, epoch: Epoch) -> Committees {
+        self.shuffled(epoch, 0)
+    }
+
+    /// The committees of an epoch after a reorganisation that changed what they hang on; 0 stands for none.
+    pub(super) fn shuffled(&self, epoch: Epoch, shuffle: u64) -> Committees {
         let count = self.validators.len();
         let mut order: Vec<_> = (0..number(count))
             .map(|index| {
-                let draw = digest(&[b"attester", &epoch.0.to_le_bytes(), &index.to_le_bytes()]);
+                let (epoch, index_bytes) = (epoch.0.to_le_bytes(), index.to_le_bytes());
+                let draw = if shuffle == 0 {
+                    digest(&[b"attester", &epoch, &index_bytes])
+                } else {
+                    digest(&[b"attester", &epoch, &index_bytes, &shuffle.to_le_bytes()])
+                };
                 (draw, ValidatorIndex(index))
             })
             .collect();

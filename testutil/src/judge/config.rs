@@ -8,10 +8,18 @@ use std::{
     sync::Arc,
 };
 
-use trireme_eth2::{ExecutionAddress, ValidatorIndex};
+use trireme_eth2::{BlsSignature, ExecutionAddress, Root, ValidatorIndex};
 use trireme_tbls::SecretKey;
 
-use super::{chain::ChainConfig, faces::Fault, state::DutyKind};
+use super::{
+    chain::ChainConfig,
+    faces::Fault,
+    pool::{Sum, bls_sum},
+    state::DutyKind,
+};
+
+/// Signs a signing root with a validator's group secret.
+pub type Prover = Arc<dyn Fn(ValidatorIndex, Root) -> Option<BlsSignature> + Send + Sync>;
 
 /// See the module.
 #[derive(Clone)]
@@ -35,6 +43,10 @@ pub struct JudgeConfig {
     /// The validators' group secrets, where they are known. With them the judge knows who is selected as aggregator
     /// whether or not anyone proves it; without them only proven selections are expected.
     pub secrets: BTreeMap<ValidatorIndex, Arc<SecretKey>>,
+    /// The same for signatures of another scheme than BLS: signs a signing root for a validator. Simulations have one.
+    pub prover: Option<Prover>,
+    /// How signatures are added up.
+    pub sum: Sum,
     /// What a validator's registration must say; without an entry anything is taken.
     pub registrations: BTreeMap<ValidatorIndex, Registration>,
     /// Slots whose proposer is a stranger who publishes nothing.
@@ -74,6 +86,8 @@ impl JudgeConfig {
             sync_members: 4,
             epochs_per_sync_period: 256,
             secrets: BTreeMap::new(),
+            prover: None,
+            sum: bls_sum,
             registrations: BTreeMap::new(),
             empty_slots: BTreeSet::new(),
             reorgs: Vec::new(),

@@ -12,28 +12,41 @@
 //! Not here: execution, KZG, finality by votes (each epoch start counts as justified one epoch later), sync committees,
 //! aggregation, exits, builders.
 
+mod aggregates;
 mod blocks;
+mod builder;
 mod chain;
 mod config;
+mod contributions;
+mod events;
 mod faces;
 mod http;
+mod inclusion;
+mod pool;
 mod proposals;
 mod reads;
+mod registrations;
 mod report;
+mod selection;
+mod sight;
 mod signing;
 mod slashable;
 mod spec;
 mod state;
+mod sync;
 mod view;
 mod votes;
 
 pub use blocks::Ingredients;
 pub use chain::{ChainConfig, Committees, FAR_FUTURE, ForkAt, HOODI, Seat};
-pub use config::{JudgeConfig, Registration, Reorg};
+pub use config::{JudgeConfig, Prover, Registration, Reorg};
+pub use events::ChainEvent;
 pub use faces::{BEHIND, Fault, FaultError, FaultKind, Manner};
 pub use http::{Now, Server, ServerError, wall_clock};
+pub use pool::{Sum, bls_sum};
 pub use reads::{Door, PathReads, Reads};
-pub use report::{DutyReport, Missed, Offsets, Report, due, report};
+pub use report::{DutyReport, Heads, Missed, Offsets, Report, due, report};
+pub use sight::View;
 pub use signing::{Claim, Purpose, Verifier, domain, signing_root};
 pub use slashable::{SignedHistory, Slashable, SlashableKind, Vote};
 pub use state::{ChainBlock, DutyKind, DutyOf, Judge, Refusal, Refused, SubmittedVote, Taken};

@@ -14,15 +14,18 @@ use super::{
     view::BlockView,
 };
 
+/// The gas limit of payloads that no builder makes.
+const GAS_LIMIT: u64 = 60_000_000;
+
 impl Judge {
     /// What the signature of a randao reveal must prove.
     ///
     /// # Errors
     ///
-    /// If the chain has no validators.
+    /// If the slot's proposer is none of the chain's validators.
     pub fn claim_of_randao(&self, slot: Slot, reveal: BlsSignature) -> Result<Claim, Refused> {
-        let Some(key) = self.chain.key(self.chain.proposer(slot)) else {
-            return refuse("the chain has no validators");
+        let Some(key) = self.chain.key(self.proposer(slot)) else {
+            return refuse(format!("the proposer of slot {} is a stranger", slot.0));
         };
         let epoch = self.chain.epoch(slot);
         let root = signing_root(epoch_root(epoch), domain(&self.chain, Purpose::Randao, epoch));
@@ -33,20 +36,28 @@ impl Judge {
         })
     }
 
-    /// What a block for `slot` on top of the head is made of; [`Ingredients::proposal`] makes it. `genuine` is whether the randao reveal's claim holds.
+    /// What a block for `slot` on top of the head is made of; [`Ingredients::proposal`] makes it. `genuine` is whether
+    /// the randao reveal's claim holds, `boost` the `builder_boost_factor`: with anything but 0 a builder's bid wins, if
+    /// there is a builder and the proposer registered. A blinded block can be published only after [`Judge::offer`].
     ///
     /// # Errors
     ///
-    /// For another slot than the current one, and for a reveal that is not genuine.
+    /// For another slot than the current one, for a reveal that is not genuine, and from a face that cannot make one.
     pub fn produce(
         &mut self,
+        face: usize,
         now: Duration,
         slot: Slot,
-        randao: BlsSignature,
+        (randao, genuine): (BlsSignature, bool),
         graffiti: Root,
-        genuine: bool,
+        boost: u64,
     ) -> Result<Ingredients, Refused> {
-        let proposer = self.chain.proposer(slot);
+        let view = self.view(face, now);
+        if view.is_optimistic() {
+            return refuse("the execution client is syncing; it makes no payload");
+        }
+        let (is_foreign, head) = (view.is_foreign(), view.head().clone());
+        let proposer = self.proposer(slot);
         let duty = DutyOf {
             kind: DutyKind::Proposer,
             slot,
@@ -56,31 +67,55 @@ impl Judge {
             format!("slot {} has not begun", slot.0)
         } else if slot < self.chain.slot_at(now) {
             format!("late: slot {} has ended", slot.0)
-        } else if self.head.slot >= slot {
+        } else if head.slot >= slot {
             format!("slot {} has a block already", slot.0)
-        } else if !genuine {
+        } else if !genuine && !is_foreign {
             format!(
                 "the randao reveal of validator {} does not verify under its key",
                 proposer.0
             )
         } else {
-            let checkpoints = self.checkpoints(self.chain.epoch(slot), self.head.root);
-            return Ok(Ingredients {
-                fork: self.chain.fork(slot),
-                slot,
-                proposer,
-                parent: self.head.root,
-                randao,
-                graffiti,
-                fee_recipient: self.recipients.get(&proposer).copied().unwrap_or_default(),
-                timestamp: self.chain.start(slot).as_secs(),
-                checkpoints,
-                blobs: self.chain.blobs_per_block,
-            });
+            let mut made = self.ingredients(slot, head.root, randao, graffiti);
+            made.fork = self.view(face, now).chain().fork(slot);
+            made.blinded = self.config.builder && boost != 0 && made.fork >= Fork::Bellatrix;
+            match self.registered.get(&proposer) {
+                Some(registered) if made.blinded => {
+                    made.fee_recipient = registered.fee_recipient;
+                    made.gas_limit = registered.gas_limit;
+                }
+                Some(_) | None => made.blinded = false,
+            }
+            return Ok(made);
         };
         let refused = Refused(why);
         self.note(now, Some(duty), &refused);
         Err(refused)
+    }
+
+    /// What the slot's proposer makes a block of that has this parent.
+    pub(super) fn ingredients(
+        &mut self,
+        slot: Slot,
+        parent: Root,
+        randao: BlsSignature,
+        graffiti: Root,
+    ) -> Ingredients {
+        let proposer = self.proposer(slot);
+        Ingredients {
+            fork: self.chain.fork(slot),
+            slot,
+            proposer,
+            parent,
+            randao,
+            graffiti,
+            fee_recipient: self.recipients.get(&proposer).copied().unwrap_or_default(),
+            timestamp: self.chain.start(slot).as_secs(),
+            blobs: self.chain.blobs_per_block,
+            gas_limit: GAS_LIMIT,
+            attestations: self.attestations_for(slot, parent),
+            sync_aggregate: self.sync_aggregate(slot, parent),
+            blinded: false,
+        }
     }
 
     /// What the signatures of a block must prove: the proposer's, and the randao reveal in it.
@@ -89,11 +124,7 @@ impl Judge {
     ///
     /// If the proposer is no validator of the chain. That is noted as a refusal.
     pub fn claims_of_block(&mut self, now: Duration, block: &BlockView) -> Result<[Claim; 2], Refused> {
-        let Some(key) = self.chain.key(block.proposer) else {
-            let refused = Refused(format!("the chain has no validator {}", block.proposer.0));
-            self.note(now, None, &refused);
-            return Err(refused);
-        };
+        let key = self.key_of(now, block.proposer)?;
         let epoch = self.chain.epoch(block.slot);
         let root = signing_root(block.root, domain(&self.chain, Purpose::Proposer, epoch));
         let randao = signing_root(epoch_root(epoch), domain(&self.chain, Purpose::Randao, epoch));
@@ -118,35 +149,66 @@ impl Judge {
     /// Says why it is not taken.
     pub fn propose(
         &mut self,
+        face: usize,
         now: Duration,
         declared: Fork,
         signed: Arc<VersionedSignedProposal>,
         view: &BlockView,
-        genuine: [bool; 2],
+        [genuine, randao]: [bool; 2],
     ) -> Result<Taken, Refused> {
         let duty = DutyOf {
             kind: DutyKind::Proposer,
             slot: view.slot,
             validator: view.proposer,
         };
-        let taken = self
-            .weigh_block(now, declared, view, genuine)
+        self.check_signed_block(view, genuine)
             .inspect_err(|why| self.note(now, Some(duty), why))?;
-        if taken == Taken::First {
-            let (slot, root, parent, state_root) = (view.slot, view.root, view.parent, view.state_root);
-            let block = ChainBlock {
-                slot,
-                root,
-                parent,
-                state_root,
-                block: Some(signed),
-            };
-            self.canonical.insert(slot, root);
-            self.blocks.insert(root, block.clone());
-            self.head = block;
-            self.arrive(duty, now);
+        self.admit(face, now, Some(view.parent), Some((view.slot, declared)))?;
+        let taken = self
+            .weigh_block(now, declared, view, randao)
+            .inspect_err(|why| self.note(now, Some(duty), why))?;
+        if taken == Taken::Repeated {
+            return Ok(taken);
         }
-        Ok(taken)
+        let signed = if view.blinded {
+            let whole = self.unblind(view.root, &signed).map(Arc::new);
+            let missing = || Refused("this blinded block was never offered; there is no payload for it".to_owned());
+            whole
+                .ok_or_else(missing)
+                .inspect_err(|why| self.note(now, Some(duty), why))?
+        } else {
+            signed
+        };
+        let included = self.included_in(&signed);
+        self.become_head(ChainBlock {
+            slot: view.slot,
+            root: view.root,
+            parent: view.parent,
+            state_root: view.state_root,
+            block: Some(signed),
+            included,
+        });
+        self.note_alive(view.slot, view.proposer);
+        Ok(self.arrive(duty, now))
+    }
+
+    /// That the signature is genuine, and the only one of its kind.
+    fn check_signed_block(&mut self, block: &BlockView, genuine: bool) -> Result<(), Refused> {
+        if !genuine {
+            return refuse(format!(
+                "the signature of validator {} does not verify under its key",
+                block.proposer.0
+            ));
+        }
+        let Some(found) = self.history.block(block.proposer, block.slot, block.root) else {
+            return Ok(());
+        };
+        let why = format!(
+            "slashable, {:?}: validator {} signed {}, then {}",
+            found.kind, found.validator.0, found.first, found.second
+        );
+        self.slashable.push(found);
+        refuse(why)
     }
 
     fn weigh_block(
@@ -154,23 +216,9 @@ impl Judge {
         now: Duration,
         declared: Fork,
         block: &BlockView,
-        [genuine, randao]: [bool; 2],
+        randao: bool,
     ) -> Result<Taken, Refused> {
         let slot = block.slot;
-        if !genuine {
-            return refuse(format!(
-                "the signature of validator {} does not verify under its key",
-                block.proposer.0
-            ));
-        }
-        if let Some(found) = self.history.block(block.proposer, slot, block.root) {
-            let why = format!(
-                "slashable, {:?}: validator {} signed {}, then {}",
-                found.kind, found.validator.0, found.first, found.second
-            );
-            self.slashable.push(found);
-            return refuse(why);
-        }
         let fork = self.chain.fork(slot);
         if declared != fork || block.fork != fork {
             return refuse(format!(
@@ -178,7 +226,7 @@ impl Judge {
                 slot.0
             ));
         }
-        if block.blinded {
+        if block.blinded && !self.config.builder {
             return refuse("this chain has no builder; a blinded block cannot be completed");
         }
         if self.blocks.contains_key(&block.root) {
@@ -187,8 +235,8 @@ impl Judge {
         if self.too_early(now, slot) {
             return refuse(format!("wrong slot: slot {} has not begun", slot.0));
         }
-        if block.proposer != self.chain.proposer(slot) {
-            let right = self.chain.proposer(slot);
+        if block.proposer != self.proposer(slot) {
+            let right = self.proposer(slot);
             return refuse(format!(
                 "wrong proposer: slot {} is of validator {}, not {}",
                 slot.0, right.0, block.proposer.0

@@ -6,10 +6,12 @@
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use serde::Serialize;
-use trireme_eth2::Slot;
+use trireme_eth2::{Slot, ValidatorIndex};
 
 use super::{
+    chain::number,
     reads::PathReads,
+    selection::Role,
     state::{DutyKind, DutyOf, Judge, Refusal},
 };
 
@@ -20,6 +22,17 @@ pub struct Report {
     pub duties: BTreeMap<DutyKind, DutyReport>,
     /// What was read from the beacon nodes, by method and path.
     pub reads: BTreeMap<String, PathReads>,
+    /// Which block the votes of attesters and of the sync committee were for.
+    pub heads: Heads,
+}
+
+/// Votes by their head: right if it is what the chain now has as its newest block at the vote's slot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Heads {
+    /// For the head.
+    pub right: u64,
+    /// For another block.
+    pub wrong: u64,
 }
 
 /// The duties of one kind.
@@ -99,7 +112,7 @@ pub fn report(judge: &mut Judge, slots: Range<u64>) -> Report {
         }
     }
     let mut duties: BTreeMap<DutyKind, (DutyReport, Vec<u64>)> = BTreeMap::new();
-    let reads = judge.reads.of(slots.clone());
+    let (reads, heads) = (judge.reads.of(slots.clone()), heads(judge, slots.clone()));
     for slot in slots.map(Slot) {
         for duty in duties_of(judge, slot) {
             let (report, offsets) = duties.entry(duty.kind).or_default();
@@ -134,27 +147,68 @@ pub fn report(judge: &mut Judge, slots: Range<u64>) -> Report {
     Report {
         duties: duties.into_iter().map(finish).collect(),
         reads,
+        heads,
     }
 }
 
-/// All duties of a slot.
-pub(crate) fn duties_of(judge: &mut Judge, slot: Slot) -> Vec<DutyOf> {
+/// All duties of a slot that are counted.
+fn duties_of(judge: &mut Judge, slot: Slot) -> Vec<DutyOf> {
     if judge.chain().validators.is_empty() {
         return Vec::new();
     }
+    let counted = judge.config().counted.clone();
+    let mut duties = Vec::new();
+    for kind in DutyKind::ALL.into_iter().filter(|kind| counted.contains(kind)) {
+        let whose = who(judge, kind, slot);
+        duties.extend(whose.into_iter().map(|validator| DutyOf { kind, slot, validator }));
+    }
+    duties
+}
+
+/// Who has a duty of this kind in a slot.
+fn who(judge: &mut Judge, kind: DutyKind, slot: Slot) -> Vec<ValidatorIndex> {
     let epoch = judge.chain().epoch(slot);
-    let committees = judge.committees(epoch);
-    let proposer = DutyOf {
-        kind: DutyKind::Proposer,
-        slot,
-        validator: judge.chain().proposer(slot),
-    };
-    let attesters = committees.attesters(slot).map(|validator| DutyOf {
-        kind: DutyKind::Attester,
-        slot,
-        validator,
-    });
-    std::iter::once(proposer).chain(attesters).collect()
+    match kind {
+        DutyKind::Proposer if judge.is_strangers(slot) => Vec::new(),
+        DutyKind::Proposer => vec![judge.proposer(slot)],
+        DutyKind::Attester => judge.committees(epoch).attesters(slot).collect(),
+        DutyKind::SyncMessage => judge.sync_members(slot).into_keys().collect(),
+        DutyKind::Aggregator => selected(judge, slot, |role| role == Role::Votes),
+        DutyKind::SyncContribution => selected(judge, slot, |role| role != Role::Votes),
+        DutyKind::BuilderRegistration => {
+            let begins = judge.config().builder && judge.chain().first_slot(epoch) == slot;
+            let everyone = (0..judge.chain().validators.len()).map(|n| ValidatorIndex(number(n)));
+            everyone.filter(|_| begins).collect()
+        }
+        DutyKind::Exit => judge.announced(slot),
+    }
+}
+
+fn selected(judge: &mut Judge, slot: Slot, of: impl Fn(Role) -> bool) -> Vec<ValidatorIndex> {
+    let candidates = judge.candidates(slot).into_iter().filter(|(_, role, _)| of(*role));
+    let candidates: Vec<_> = candidates.collect();
+    let is_selected =
+        |(validator, role, members): &(_, _, _)| judge.is_selected(slot, *validator, *role, *members) == Some(true);
+    candidates
+        .into_iter()
+        .filter(is_selected)
+        .map(|(validator, ..)| validator)
+        .collect()
+}
+
+fn heads(judge: &Judge, slots: Range<u64>) -> Heads {
+    let mut heads = Heads::default();
+    for (duty, root) in &judge.voted_heads {
+        if !slots.contains(&duty.slot.0) {
+            continue;
+        }
+        if judge.root_until(duty.slot) == *root {
+            heads.right = heads.right.saturating_add(1);
+        } else {
+            heads.wrong = heads.wrong.saturating_add(1);
+        }
+    }
+    heads
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use trireme_eth2::{
-    BlsPubkey, BlsSignature, Domain, Epoch, ForkVersion, Root, hash_tree_root,
+    BlsPubkey, BlsSignature, Domain, Epoch, Fork, ForkVersion, Root, hash_tree_root,
     phase0::{ForkData, SigningData},
 };
 
@@ -21,6 +21,18 @@ pub enum Purpose {
     Attester,
     /// Randao reveals.
     Randao,
+    /// Exits: since Capella under its version, whatever comes later (EIP-7044).
+    Exit,
+    /// Proofs of selection of attesters.
+    Selection,
+    /// Aggregates.
+    Aggregate,
+    /// Messages of the sync committee.
+    Sync,
+    /// Proofs of selection of sync committee members.
+    SyncSelection,
+    /// Contributions.
+    Contribution,
     /// Registrations for builders: genesis version, no chain.
     Builder,
 }
@@ -31,6 +43,12 @@ impl Purpose {
             Self::Proposer => [0, 0, 0, 0],
             Self::Attester => [1, 0, 0, 0],
             Self::Randao => [2, 0, 0, 0],
+            Self::Exit => [4, 0, 0, 0],
+            Self::Selection => [5, 0, 0, 0],
+            Self::Aggregate => [6, 0, 0, 0],
+            Self::Sync => [7, 0, 0, 0],
+            Self::SyncSelection => [8, 0, 0, 0],
+            Self::Contribution => [9, 0, 0, 0],
             Self::Builder => [0, 0, 0, 1],
         }
     }
@@ -47,9 +65,22 @@ pub fn domain(chain: &ChainConfig, purpose: Purpose, epoch: Epoch) -> Domain {
                 .map_or(ForkVersion::default(), |(_, version, _)| *version);
             (version, Root::ZERO)
         }
-        Purpose::Proposer | Purpose::Attester | Purpose::Randao => {
-            (chain.fork_at(epoch).current, chain.genesis_validators_root)
+        Purpose::Exit if chain.fork_at(epoch).fork > Fork::Capella => {
+            let capella = chain.forks.iter().find(|(fork, _, _)| *fork == Fork::Capella);
+            (
+                capella.map_or(ForkVersion::default(), |(_, version, _)| *version),
+                chain.genesis_validators_root,
+            )
         }
+        Purpose::Proposer
+        | Purpose::Attester
+        | Purpose::Randao
+        | Purpose::Exit
+        | Purpose::Selection
+        | Purpose::Aggregate
+        | Purpose::Sync
+        | Purpose::SyncSelection
+        | Purpose::Contribution => (chain.fork_at(epoch).current, chain.genesis_validators_root),
     };
     let fork = hash_tree_root(&ForkData {
         current_version: version,

@@ -17,7 +17,7 @@ const PRESET: &[(&str, &str)] = &[
     ("GENESIS_DELAY", "0"),
     ("SECONDS_PER_ETH1_BLOCK", "12"),
     ("MIN_VALIDATOR_WITHDRAWABILITY_DELAY", "256"),
-    ("SHARD_COMMITTEE_PERIOD", "256"),
+    ("SHARD_COMMITTEE_PERIOD", "0"),
     ("ETH1_FOLLOW_DISTANCE", "2048"),
     ("INACTIVITY_SCORE_BIAS", "4"),
     ("INACTIVITY_SCORE_RECOVERY_RATE", "16"),
@@ -107,7 +107,6 @@ const PRESET: &[(&str, &str)] = &[
     ("MIN_SLASHING_PENALTY_QUOTIENT_ALTAIR", "64"),
     ("PROPORTIONAL_SLASHING_MULTIPLIER_ALTAIR", "2"),
     ("SYNC_COMMITTEE_SIZE", "512"),
-    ("EPOCHS_PER_SYNC_COMMITTEE_PERIOD", "256"),
     ("MIN_SYNC_COMMITTEE_PARTICIPANTS", "1"),
     ("UPDATE_TIMEOUT", "8192"),
     ("INACTIVITY_PENALTY_QUOTIENT_BELLATRIX", "16777216"),
@@ -170,10 +169,14 @@ const PRESET: &[(&str, &str)] = &[
 ];
 
 /// The whole answer's `data`.
-pub(crate) fn spec(chain: &ChainConfig) -> Value {
+pub(crate) fn spec(chain: &ChainConfig, epochs_per_sync_period: u64) -> Value {
     let mut spec: Map<String, Value> = PRESET.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
     let mut set = |key: String, value: String| spec.insert(key, Value::String(value));
     set("CONFIG_NAME".into(), chain.name.clone());
+    set(
+        "EPOCHS_PER_SYNC_COMMITTEE_PERIOD".into(),
+        epochs_per_sync_period.to_string(),
+    );
     set("MIN_GENESIS_TIME".into(), chain.genesis_time.as_secs().to_string());
     set(
         "MIN_GENESIS_ACTIVE_VALIDATOR_COUNT".into(),

@@ -4,23 +4,34 @@
 //! is genuine is asked before ([`Judge::claims_of_vote`]) and told with the submission, because that takes
 //! a millisecond each. Every genuine submission is held against everything that its validator signed before, also if
 //! it is refused for another reason. An identical repetition is taken and counted once.
-//! Not here: the rules for votes (`votes`) and for blocks (`proposals`), HTTP (`http`), the counting at the end
-//! (`report`).
+//! Every question and every submission names the face that it comes to, and the time.
+//! Not here: the rules for each kind of duty (`votes`, `proposals`, `aggregates`, `sync`, `contributions`,
+//! `registrations`), how a face shows the chain (`sight`), HTTP (`http`), the counting at the end (`report`).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::Serialize;
 use trireme_eth2::{
-    BlsSignature, Epoch, ExecutionAddress, Root, Slot, ValidatorIndex, VersionedSignedProposal,
+    BlsPubkey, BlsSignature, CommitteeIndex, Epoch, ExecutionAddress, Root, Slot, ValidatorIndex,
+    ValidatorRegistrationV1, VersionedSignedProposal,
     electra::SingleAttestation,
     phase0::{self, AttestationData, Checkpoint},
 };
 
 use super::{
-    chain::{ChainConfig, Committees, digest},
+    blocks::Ingredients,
+    chain::{ChainConfig, Committees},
     config::JudgeConfig,
+    events::ChainEvent,
     faces::{Fault, FaultKind, Manner, fault_at},
+    inclusion::Included,
+    pool::Ballots,
     reads::{Door, Reads},
+    selection::Proofs,
+    sight::{foreign, genesis_block, other_fork_epoch},
     slashable::{SignedHistory, Slashable},
 };
 
@@ -143,6 +154,15 @@ pub struct ChainBlock {
     pub state_root: Root,
     /// The block; the first one has none.
     pub block: Option<std::sync::Arc<VersionedSignedProposal>>,
+    /// The votes in it.
+    pub(super) included: Vec<Included>,
+}
+
+/// The votes of a committee for the same data.
+#[derive(Debug)]
+pub(super) struct Votes {
+    pub(super) data: AttestationData,
+    pub(super) ballots: Ballots,
 }
 
 /// Something that was not taken.
@@ -163,6 +183,22 @@ pub struct Judge {
     pub(super) chain: ChainConfig,
     pub(super) reads: Reads,
     pub(super) announced_exits: BTreeMap<ValidatorIndex, Slot>,
+    pub(super) indices: BTreeMap<BlsPubkey, ValidatorIndex>,
+    /// Another network, and its first block.
+    pub(super) foreign: (ChainConfig, ChainBlock),
+    pub(super) other_fork_epoch: ChainConfig,
+    /// What reorganisations did to the committees of an epoch.
+    pub(super) shuffles: BTreeMap<Epoch, u64>,
+    pub(super) reorganised: u64,
+    pub(super) events: Vec<ChainEvent>,
+    pub(super) vote_pool: BTreeMap<(Slot, Root, CommitteeIndex), Votes>,
+    pub(super) sync_pool: BTreeMap<(Slot, Root, u64), Ballots>,
+    pub(super) sync_committees: BTreeMap<u64, BTreeMap<ValidatorIndex, u64>>,
+    pub(super) proofs: Proofs,
+    pub(super) voted_heads: BTreeMap<DutyOf, Root>,
+    pub(super) alive: BTreeMap<Epoch, BTreeSet<ValidatorIndex>>,
+    pub(super) registered: BTreeMap<ValidatorIndex, ValidatorRegistrationV1>,
+    pub(super) offers: BTreeMap<Root, Ingredients>,
     pub(super) committees: BTreeMap<Epoch, Committees>,
     pub(super) blocks: BTreeMap<Root, ChainBlock>,
     pub(super) canonical: BTreeMap<Slot, Root>,
@@ -185,28 +221,41 @@ impl Judge {
     #[must_use]
     pub fn with(config: JudgeConfig) -> Self {
         let chain = config.chain.clone();
-        let root = digest(&[b"genesis block", chain.genesis_validators_root.as_slice()]);
-        let genesis = ChainBlock {
-            slot: Slot(0),
-            root,
-            parent: Root::ZERO,
-            state_root: digest(&[b"genesis state"]),
-            block: None,
-        };
+        let genesis = genesis_block(&chain);
+        let foreign = foreign(&chain);
         Self {
-            config,
-            chain,
-            reads: Reads::default(),
             announced_exits: BTreeMap::new(),
+            indices: chain
+                .validators
+                .iter()
+                .copied()
+                .zip((0..).map(ValidatorIndex))
+                .collect(),
+            foreign: (foreign.clone(), genesis_block(&foreign)),
+            other_fork_epoch: other_fork_epoch(&chain),
+            shuffles: BTreeMap::new(),
+            reorganised: 0,
+            events: Vec::new(),
+            vote_pool: BTreeMap::new(),
+            sync_pool: BTreeMap::new(),
+            sync_committees: BTreeMap::new(),
+            proofs: Proofs::default(),
+            voted_heads: BTreeMap::new(),
+            alive: BTreeMap::new(),
+            registered: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            reads: Reads::default(),
             committees: BTreeMap::new(),
-            blocks: BTreeMap::from([(root, genesis.clone())]),
-            canonical: BTreeMap::from([(Slot(0), root)]),
+            blocks: BTreeMap::from([(genesis.root, genesis.clone())]),
+            canonical: BTreeMap::from([(Slot(0), genesis.root)]),
             head: genesis,
             history: SignedHistory::default(),
             slashable: Vec::new(),
             arrivals: BTreeMap::new(),
             refusals: Vec::new(),
             recipients: BTreeMap::new(),
+            chain,
+            config,
         }
     }
 
@@ -258,6 +307,12 @@ impl Judge {
         self.announced_exits.insert(validator, slot);
     }
 
+    /// Whose exits are expected in `slot`.
+    pub(super) fn announced(&self, slot: Slot) -> Vec<ValidatorIndex> {
+        let of_slot = self.announced_exits.iter().filter(|(_, of)| **of == slot);
+        of_slot.map(|(validator, _)| *validator).collect()
+    }
+
     /// The newest block.
     #[must_use]
     pub const fn head(&self) -> &ChainBlock {
@@ -268,6 +323,17 @@ impl Judge {
     #[must_use]
     pub fn block_at(&self, slot: Slot) -> Option<&ChainBlock> {
         self.blocks.get(self.canonical.get(&slot)?)
+    }
+
+    /// All blocks, also those that reorganisations left behind.
+    pub fn all_blocks(&self) -> impl Iterator<Item = &ChainBlock> {
+        self.blocks.values()
+    }
+
+    /// Whether something happens by itself, so that [`Judge::advance`] is to be called now and then.
+    #[must_use]
+    pub fn has_plans(&self) -> bool {
+        !self.config.reorgs.is_empty() || !self.config.secrets.is_empty()
     }
 
     /// The block with this root.
@@ -292,8 +358,33 @@ impl Judge {
         }
         self.committees
             .entry(epoch)
-            .or_insert_with(|| self.chain.committees(epoch))
+            .or_insert_with(|| {
+                let shuffle = self.shuffles.get(&epoch).copied().unwrap_or_default();
+                self.chain.shuffled(epoch, shuffle)
+            })
             .clone()
+    }
+
+    /// The validator with this key.
+    #[must_use]
+    pub fn index_of(&self, key: &BlsPubkey) -> Option<ValidatorIndex> {
+        self.indices.get(key).copied()
+    }
+
+    /// The key of the validator that something names; that there is none is noted as a refusal.
+    pub(super) fn key_of(&mut self, now: Duration, validator: ValidatorIndex) -> Result<BlsPubkey, Refused> {
+        let Some(key) = self.chain.key(validator) else {
+            let refused = Refused(format!("the chain has no validator {}", validator.0));
+            self.note(now, None, &refused);
+            return Err(refused);
+        };
+        Ok(key)
+    }
+
+    /// Whether anything signed by a validator in `epoch` was seen.
+    #[must_use]
+    pub fn is_live(&self, epoch: Epoch, validator: ValidatorIndex) -> bool {
+        self.alive.get(&epoch).is_some_and(|seen| seen.contains(&validator))
     }
 
     /// Everything slashable so far.
@@ -370,6 +461,14 @@ impl Judge {
             duty,
             reason: why.0.clone(),
         });
+    }
+
+    /// Notes that a validator signed something of `slot`.
+    pub(super) fn note_alive(&mut self, slot: Slot, validator: ValidatorIndex) {
+        self.alive.entry(self.chain.epoch(slot)).or_default().insert(validator);
+        if self.alive.len() > 8 {
+            self.alive.pop_first();
+        }
     }
 
     pub(super) fn arrive(&mut self, duty: DutyOf, now: Duration) -> Taken {

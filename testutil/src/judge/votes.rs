@@ -5,13 +5,17 @@
 
 use std::time::Duration;
 
-use trireme_eth2::{CommitteeIndex, Fork, Slot, ValidatorIndex, hash_tree_root, phase0::AttestationData};
+use trireme_eth2::{
+    BlsSignature, CommitteeIndex, Epoch, Fork, Slot, ValidatorIndex, hash_tree_root,
+    phase0::{AttestationData, Checkpoint},
+};
 
 use super::{
-    chain::number,
+    chain::{Seat, number},
+    pool::{Ballot, Ballots},
     signing::{Claim, Purpose, domain, signing_root},
     slashable::Vote,
-    state::{DutyKind, DutyOf, Judge, Refused, SubmittedVote, Taken, refuse},
+    state::{DutyKind, DutyOf, Judge, Refused, SubmittedVote, Taken, Votes, refuse},
 };
 
 impl Judge {
@@ -22,6 +26,7 @@ impl Judge {
     /// For a slot that has not begun or is more than an epoch old, and for a committee that the slot does not have.
     pub fn attestation_data(
         &mut self,
+        face: usize,
         now: Duration,
         slot: Slot,
         committee: CommitteeIndex,
@@ -36,9 +41,19 @@ impl Judge {
         if committee.0 >= number(self.committees(epoch).per_slot) {
             return refuse(format!("slot {} has no committee {}", slot.0, committee.0));
         }
-        let head = self.root_until(slot);
-        let (source, target) = self.checkpoints(epoch, head);
-        let index = if self.chain.fork(slot) >= Fork::Electra {
+        let view = self.view(face, now);
+        let head = view.root_until(slot);
+        let (source, target) = if view.is_foreign() {
+            // Its chain has only its first block.
+            let checkpoint = |epoch: u64| Checkpoint {
+                epoch: Epoch(epoch),
+                root: head,
+            };
+            (checkpoint(epoch.0.saturating_sub(1)), checkpoint(epoch.0))
+        } else {
+            self.checkpoints(epoch, head)
+        };
+        let index = if view.chain().fork(slot) >= Fork::Electra {
             CommitteeIndex(0)
         } else {
             committee
@@ -58,11 +73,8 @@ impl Judge {
     ///
     /// If no validator of the chain can be told from it. That is noted as a refusal.
     pub fn claims_of_vote(&mut self, now: Duration, vote: &SubmittedVote) -> Result<(ValidatorIndex, Claim), Refused> {
-        let found = self.voter(vote).and_then(|validator| match self.chain.key(validator) {
-            Some(key) => Ok((validator, key)),
-            None => refuse(format!("the chain has no validator {}", validator.0)),
-        });
-        let (validator, key) = found.inspect_err(|why| self.note(now, None, why))?;
+        let validator = self.voter(vote).inspect_err(|why| self.note(now, None, why))?;
+        let key = self.key_of(now, validator)?;
         let data = vote.data();
         let domain = domain(&self.chain, Purpose::Attester, data.target.epoch);
         let root = signing_root(hash_tree_root(data), domain);
@@ -117,6 +129,7 @@ impl Judge {
     /// Says why it is not taken.
     pub fn vote(
         &mut self,
+        face: usize,
         now: Duration,
         declared: Fork,
         vote: &SubmittedVote,
@@ -128,21 +141,64 @@ impl Judge {
             slot: vote.data().slot,
             validator,
         };
-        self.weigh_vote(now, declared, vote, validator, genuine)
+        let data = *vote.data();
+        self.check_signed_vote(&data, validator, genuine)
             .inspect_err(|why| self.note(now, Some(duty), why))?;
+        self.admit(face, now, Some(data.beacon_block_root), Some((data.slot, declared)))?;
+        let seat = self
+            .weigh_vote(now, declared, vote, validator)
+            .inspect_err(|why| self.note(now, Some(duty), why))?;
+        self.keep_vote(now, validator, seat, data, vote.signature());
+        self.voted_heads.entry(duty).or_insert(data.beacon_block_root);
         Ok(self.arrive(duty, now))
     }
 
-    fn weigh_vote(
+    /// Keeps a vote for aggregates and blocks.
+    fn keep_vote(
         &mut self,
         now: Duration,
-        declared: Fork,
-        vote: &SubmittedVote,
+        validator: ValidatorIndex,
+        seat: Seat,
+        data: AttestationData,
+        signature: BlsSignature,
+    ) {
+        self.note_alive(data.slot, validator);
+        let place = (data.slot, hash_tree_root(&data), seat.committee);
+        let votes = self.vote_pool.entry(place).or_insert_with(|| Votes {
+            data,
+            ballots: Ballots::default(),
+        });
+        let ballot = Ballot {
+            validator,
+            signature,
+            at: now,
+        };
+        votes.ballots.add(seat.position, ballot);
+        let kept = self.chain.slots_per_epoch.saturating_mul(3);
+        let oldest = Slot(self.chain.slot_at(now).0.saturating_sub(kept));
+        while self
+            .vote_pool
+            .first_key_value()
+            .is_some_and(|((slot, ..), _)| *slot < oldest)
+        {
+            self.vote_pool.pop_first();
+        }
+        while self
+            .sync_pool
+            .first_key_value()
+            .is_some_and(|((slot, ..), _)| *slot < oldest)
+        {
+            self.sync_pool.pop_first();
+        }
+    }
+
+    /// That the signature is genuine, and contradicts nothing that was signed before.
+    fn check_signed_vote(
+        &mut self,
+        data: &AttestationData,
         validator: ValidatorIndex,
         genuine: bool,
     ) -> Result<(), Refused> {
-        let data = *vote.data();
-        let slot = data.slot;
         if !genuine {
             return refuse(format!(
                 "the signature of validator {} does not verify under its key",
@@ -152,18 +208,28 @@ impl Judge {
         let signed = Vote {
             source: data.source.epoch,
             target: data.target.epoch,
-            slot,
-            root: hash_tree_root(&data),
+            slot: data.slot,
+            root: hash_tree_root(data),
         };
         let found = self.history.vote(validator, signed);
-        if let Some(first) = found.first() {
-            let why = format!(
-                "slashable, {:?}: validator {} signed {}, then {}",
-                first.kind, validator.0, first.first, first.second
-            );
-            self.slashable.extend(found);
-            return refuse(why);
-        }
+        let Some(first) = found.first() else { return Ok(()) };
+        let why = format!(
+            "slashable, {:?}: validator {} signed {}, then {}",
+            first.kind, validator.0, first.first, first.second
+        );
+        self.slashable.extend(found);
+        refuse(why)
+    }
+
+    fn weigh_vote(
+        &mut self,
+        now: Duration,
+        declared: Fork,
+        vote: &SubmittedVote,
+        validator: ValidatorIndex,
+    ) -> Result<Seat, Refused> {
+        let data = *vote.data();
+        let slot = data.slot;
         let epoch = self.chain.epoch(slot);
         let fork = self.chain.fork(slot);
         if declared != fork {
@@ -215,10 +281,10 @@ impl Judge {
         if epoch.0.saturating_add(1) < self.chain.epoch(self.chain.slot_at(now)).0 {
             return refuse(self.late_text(now, slot));
         }
-        Ok(())
+        Ok(seat)
     }
 
-    fn check_chain(&self, data: &AttestationData) -> Result<(), Refused> {
+    pub(super) fn check_chain(&self, data: &AttestationData) -> Result<(), Refused> {
         let Some(head) = self.blocks.get(&data.beacon_block_root) else {
             return refuse(format!("wrong head: block {} is unknown", data.beacon_block_root));
         };

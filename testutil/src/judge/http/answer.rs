@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use axum::{
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -89,9 +89,34 @@ pub(super) fn data(value: impl Serialize) -> Json<Value> {
     Json(json!({"data": value}))
 }
 
-/// `{"data": …}` about a state.
-pub(super) fn of_state(value: impl Serialize) -> Json<Value> {
-    Json(json!({"execution_optimistic": false, "finalized": false, "data": value}))
+/// `{"data": …}` about a state or block.
+pub(super) fn of_state(optimistic: bool, value: impl Serialize) -> Json<Value> {
+    Json(json!({"execution_optimistic": optimistic, "finalized": false, "data": value}))
+}
+
+/// The same with the fork of the block.
+pub(super) fn of_block(fork: Fork, optimistic: bool, value: impl Serialize) -> Value {
+    json!({"version": fork, "execution_optimistic": optimistic, "finalized": false, "data": value})
+}
+
+/// A value as JSON.
+pub(super) fn to_json(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(value).map_err(|e| ApiError::new(500, format!("the judge has a fault: {e}")))
+}
+
+/// A body of SSZ or JSON, with the header that names its fork.
+pub(super) fn in_form(ssz: bool, fork: Option<Fork>, body: Vec<u8>) -> impl IntoResponse {
+    let kind = if ssz {
+        "application/octet-stream"
+    } else {
+        "application/json"
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Some(fork) = fork {
+        headers.insert(VERSION_HEADER, HeaderValue::from_static(fork.name()));
+    }
+    (headers, body)
 }
 
 /// A body in JSON.
@@ -106,6 +131,12 @@ pub(super) fn param<T: FromStr>(params: &[(String, String)], name: &str) -> Resu
     value
         .parse()
         .map_err(|_| ApiError::bad(format!("the parameter {name} cannot be read: {value}")))
+}
+
+/// The one value of a parameter that may be missing or empty.
+pub(super) fn optional<T: FromStr>(params: &[(String, String)], name: &str) -> Result<Option<T>, ApiError> {
+    let given = params.iter().any(|(key, value)| key == name && !value.is_empty());
+    if given { param(params, name).map(Some) } else { Ok(None) }
 }
 
 /// The values of a parameter that may be repeated or separated by commas.

@@ -1,11 +1,9 @@
-//! Questions about the chain: validators, committees, headers, blocks. Every state is the head's: nothing of it changes.
+//! Questions about the chain: validators, committees, headers. Every state is the head's: nothing of it changes.
 
 use axum::{
     Router,
     body::Bytes,
     extract::{Path, State},
-    http::{HeaderMap, header},
-    response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Deserialize;
@@ -13,11 +11,12 @@ use serde_json::{Value, json};
 use trireme_eth2::{BlsPubkey, Epoch, Root, Slot, ValidatorIndex};
 
 use super::{
-    At, Shared,
-    answer::{ApiError, Json, Params, VERSION_HEADER, body, list, of_state, param, part, wants_ssz},
+    At,
+    answer::{ApiError, Json, Params, body, list, of_state, optional, part},
 };
 use crate::judge::{
     chain::{ChainConfig, FAR_FUTURE},
+    sight::View,
     state::{ChainBlock, Judge},
 };
 
@@ -35,18 +34,19 @@ pub(super) fn routes() -> Router<At> {
         .route("/eth/v1/beacon/headers", get(headers))
         .route("/eth/v1/beacon/headers/{block}", get(one_header))
         .route("/eth/v1/beacon/blocks/{block}/root", get(block_root))
-        .route("/eth/v2/beacon/blocks/{block}", get(block))
 }
 
 /// Whether the state that a path names exists.
-fn check_state(judge: &Judge, id: &str, now: std::time::Duration) -> Result<Slot, ApiError> {
+fn check_state(judge: &Judge, at: &At, id: &str) -> Result<Slot, ApiError> {
+    let now = at.now();
     let missing = || ApiError::new(404, format!("there is no state {id}"));
     match id {
         "head" => Ok(judge.chain().slot_at(now)),
         "genesis" | "finalized" | "justified" => Ok(Slot(0)),
         id if id.starts_with("0x") => {
             let root: Root = part(id, "state")?;
-            let block = Some(judge.head()).filter(|b| b.state_root == root);
+            let view = judge.view(at.door.face, now);
+            let block = Some(view.head()).filter(|b| b.state_root == root);
             block.map(|b| b.slot).ok_or_else(missing)
         }
         id => {
@@ -58,64 +58,59 @@ fn check_state(judge: &Judge, id: &str, now: std::time::Duration) -> Result<Slot
     }
 }
 
-async fn fork(State(shared): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let judge = shared.judge();
-    let slot = check_state(&judge, &id, shared.now())?;
-    let at = judge.chain().fork_at(judge.chain().epoch(slot));
+async fn fork(State(at): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let judge = at.judge();
+    let slot = check_state(&judge, &at, &id)?;
+    let view = judge.view(at.door.face, at.now());
+    let fork = view.chain().fork_at(judge.chain().epoch(slot));
     Ok(of_state(
-        json!({"previous_version": at.previous, "current_version": at.current, "epoch": at.since}),
+        view.is_optimistic(),
+        json!({"previous_version": fork.previous, "current_version": fork.current, "epoch": fork.since}),
     ))
 }
 
-async fn root_of_state(State(shared): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let judge = shared.judge();
-    check_state(&judge, &id, shared.now())?;
-    Ok(of_state(json!({"root": judge.head().state_root})))
+async fn root_of_state(State(at): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let judge = at.judge();
+    check_state(&judge, &at, &id)?;
+    let view = judge.view(at.door.face, at.now());
+    Ok(of_state(view.is_optimistic(), json!({"root": view.head().state_root})))
 }
 
-async fn finality(State(shared): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let judge = shared.judge();
-    let slot = check_state(&judge, &id, shared.now())?;
+async fn finality(State(at): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let judge = at.judge();
+    let slot = check_state(&judge, &at, &id)?;
+    let view = judge.view(at.door.face, at.now());
     let epoch = judge.chain().epoch(slot).0;
     let checkpoint = |back: u64| {
         let epoch = Epoch(epoch.saturating_sub(back));
         let root = if epoch.0 == 0 {
             Root::ZERO
         } else {
-            judge.root_until(judge.chain().first_slot(epoch))
+            view.root_until(judge.chain().first_slot(epoch))
         };
         json!({"epoch": epoch, "root": root})
     };
-    Ok(of_state(json!({
-        "previous_justified": checkpoint(2), "current_justified": checkpoint(1), "finalized": checkpoint(2),
-    })))
+    Ok(of_state(
+        view.is_optimistic(),
+        json!({
+            "previous_justified": checkpoint(2), "current_justified": checkpoint(1), "finalized": checkpoint(2),
+        }),
+    ))
 }
 
-async fn committees(State(shared): Of, Path(id): Path<String>, params: Params) -> Result<Json<Value>, ApiError> {
-    let mut judge = shared.judge();
-    let slot = check_state(&judge, &id, shared.now())?;
-    let has = |name: &str| params.0.iter().any(|(key, _)| key == name);
-    let epoch = if has("epoch") {
-        param(&params.0, "epoch")?
-    } else {
-        judge.chain().epoch(slot)
-    };
-    let only: Option<Slot> = if has("slot") {
-        Some(param(&params.0, "slot")?)
-    } else {
-        None
-    };
-    let index: Option<u64> = if has("index") {
-        Some(param(&params.0, "index")?)
-    } else {
-        None
-    };
+async fn committees(State(at): Of, Path(id): Path<String>, params: Params) -> Result<Json<Value>, ApiError> {
+    let mut judge = at.judge();
+    let slot = check_state(&judge, &at, &id)?;
+    let epoch = optional(&params.0, "epoch")?.unwrap_or_else(|| judge.chain().epoch(slot));
+    let only: Option<Slot> = optional(&params.0, "slot")?;
+    let index: Option<u64> = optional(&params.0, "index")?;
     let committees = judge.committees(epoch);
     let wanted = committees
         .all()
         .filter(|(slot, committee, _)| only.is_none_or(|s| s == *slot) && index.is_none_or(|i| i == committee.0));
     let list = wanted.map(|(slot, index, members)| json!({"index": index, "slot": slot, "validators": members}));
-    Ok(of_state(list.collect::<Vec<_>>()))
+    let view = judge.view(at.door.face, at.now());
+    Ok(of_state(view.is_optimistic(), list.collect::<Vec<_>>()))
 }
 
 // === Validators
@@ -127,31 +122,32 @@ struct ValidatorsAsked {
     statuses: Option<Vec<String>>,
 }
 
-async fn validators(State(shared): Of, Path(id): Path<String>, params: Params) -> Result<Json<Value>, ApiError> {
+async fn validators(State(at): Of, Path(id): Path<String>, params: Params) -> Result<Json<Value>, ApiError> {
     let asked = ValidatorsAsked {
         ids: Some(list(&params.0, "id")),
         statuses: Some(list(&params.0, "status")),
     };
-    select(&shared, &id, asked)
+    select(&at, &id, asked)
 }
 
-async fn validators_by_body(State(shared): Of, Path(id): Path<String>, bytes: Bytes) -> Result<Json<Value>, ApiError> {
+async fn validators_by_body(State(at): Of, Path(id): Path<String>, bytes: Bytes) -> Result<Json<Value>, ApiError> {
     let asked = if bytes.is_empty() {
         ValidatorsAsked::default()
     } else {
         body(&bytes)?
     };
-    select(&shared, &id, asked)
+    select(&at, &id, asked)
 }
 
-fn select(shared: &Shared, state: &str, asked: ValidatorsAsked) -> Result<Json<Value>, ApiError> {
-    let judge = shared.judge();
-    check_state(&judge, state, shared.now())?;
-    let chain = judge.chain();
+fn select(at: &At, state: &str, asked: ValidatorsAsked) -> Result<Json<Value>, ApiError> {
+    let judge = at.judge();
+    check_state(&judge, at, state)?;
+    let view = judge.view(at.door.face, at.now());
+    let (chain, optimistic) = (view.chain(), view.is_optimistic());
     let statuses = asked.statuses.unwrap_or_default();
     // All validators of this chain are of one status, which two words name.
     if !statuses.is_empty() && !statuses.iter().any(|s| s == "active_ongoing" || s == "active") {
-        return Ok(of_state(json!([])));
+        return Ok(of_state(optimistic, json!([])));
     }
     let ids = asked.ids.unwrap_or_default();
     let everyone = || {
@@ -162,17 +158,12 @@ fn select(shared: &Shared, state: &str, asked: ValidatorsAsked) -> Result<Json<V
     let indices: Vec<ValidatorIndex> = if ids.is_empty() {
         everyone()
     } else {
-        let positions: std::collections::BTreeMap<BlsPubkey, ValidatorIndex> = chain
-            .validators
-            .iter()
-            .copied()
-            .zip((0..).map(ValidatorIndex))
-            .collect();
-        let found: Result<Vec<_>, ApiError> = ids.iter().map(|id| find(chain, &positions, id)).collect();
+        let found: Result<Vec<_>, ApiError> = ids.iter().map(|id| find(&judge, chain, id)).collect();
         // Unknown validators are left out.
         found?.into_iter().flatten().collect()
     };
     Ok(of_state(
+        optimistic,
         indices
             .into_iter()
             .filter_map(|i| validator_json(chain, i))
@@ -180,32 +171,25 @@ fn select(shared: &Shared, state: &str, asked: ValidatorsAsked) -> Result<Json<V
     ))
 }
 
-fn find(
-    chain: &ChainConfig,
-    positions: &std::collections::BTreeMap<BlsPubkey, ValidatorIndex>,
-    id: &str,
-) -> Result<Option<ValidatorIndex>, ApiError> {
-    if id.starts_with("0x") {
+/// The validator that an id names, if the chain has it.
+fn find(judge: &Judge, chain: &ChainConfig, id: &str) -> Result<Option<ValidatorIndex>, ApiError> {
+    let index = if id.starts_with("0x") {
         let key: BlsPubkey = part(id, "validator")?;
-        return Ok(positions.get(&key).copied());
-    }
-    let index: ValidatorIndex = part(id, "validator")?;
-    Ok(chain.key(index).map(|_| index))
+        judge.index_of(&key)
+    } else {
+        Some(part(id, "validator")?)
+    };
+    Ok(index.filter(|index| chain.key(*index).is_some()))
 }
 
-async fn validator(State(shared): Of, Path((state, id)): Path<(String, String)>) -> Result<Json<Value>, ApiError> {
-    let judge = shared.judge();
-    check_state(&judge, &state, shared.now())?;
-    let chain = judge.chain();
-    let positions = chain
-        .validators
-        .iter()
-        .copied()
-        .zip((0..).map(ValidatorIndex))
-        .collect();
-    let found = find(chain, &positions, &id)?.and_then(|index| validator_json(chain, index));
+async fn validator(State(at): Of, Path((state, id)): Path<(String, String)>) -> Result<Json<Value>, ApiError> {
+    let judge = at.judge();
+    check_state(&judge, &at, &state)?;
+    let view = judge.view(at.door.face, at.now());
+    let chain = view.chain();
+    let found = find(&judge, chain, &id)?.and_then(|index| validator_json(chain, index));
     found
-        .map(of_state)
+        .map(|found| of_state(view.is_optimistic(), found))
         .ok_or_else(|| ApiError::new(404, format!("there is no validator {id}")))
 }
 
@@ -234,23 +218,23 @@ fn validator_json(chain: &ChainConfig, index: ValidatorIndex) -> Option<Value> {
 
 // === Blocks
 
-fn find_block<'a>(judge: &'a Judge, id: &str) -> Result<&'a ChainBlock, ApiError> {
+pub(super) fn find_block<'a>(view: &'a View<'_>, id: &str) -> Result<&'a ChainBlock, ApiError> {
     let epoch_start = |back: u64| {
-        let epoch = judge.chain().epoch(judge.head().slot).0.saturating_sub(back);
-        judge.block(judge.root_until(judge.chain().first_slot(Epoch(epoch))))
+        let epoch = view.chain().epoch(view.head().slot).0.saturating_sub(back);
+        view.block(view.root_until(view.chain().first_slot(Epoch(epoch))))
     };
     let found = match id {
-        "head" => Some(judge.head()),
-        "genesis" => judge.block_at(Slot(0)),
+        "head" => Some(view.head()),
+        "genesis" => view.block_at(Slot(0)),
         "justified" => epoch_start(1),
         "finalized" => epoch_start(2),
-        id if id.starts_with("0x") => judge.block(part(id, "block")?),
-        id => judge.block_at(part(id, "block")?),
+        id if id.starts_with("0x") => view.block(part(id, "block")?),
+        id => view.block_at(part(id, "block")?),
     };
     found.ok_or_else(|| ApiError::new(404, format!("there is no block {id}")))
 }
 
-fn header_json(block: &ChainBlock) -> Value {
+fn header_json(view: &View<'_>, block: &ChainBlock) -> Value {
     let (message, signature) = match &block.block {
         Some(signed) => (json!(signed.header()), json!(signed.signature())),
         None => (
@@ -261,42 +245,35 @@ fn header_json(block: &ChainBlock) -> Value {
             json!(trireme_eth2::BlsSignature::default()),
         ),
     };
-    json!({"root": block.root, "canonical": true, "header": {"message": message, "signature": signature}})
+    json!({"root": block.root, "canonical": view.is_canonical(block), "header": {"message": message, "signature": signature}})
 }
 
-async fn headers(State(shared): Of, params: Params) -> Result<Json<Value>, ApiError> {
-    let judge = shared.judge();
-    let slot = params
-        .0
-        .iter()
-        .find(|(key, _)| key == "slot")
-        .map(|(_, value)| value.clone());
-    let found = find_block(&judge, slot.as_deref().unwrap_or("head"));
-    Ok(of_state(found.ok().map(header_json).into_iter().collect::<Vec<_>>()))
-}
-
-async fn one_header(State(shared): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    Ok(of_state(header_json(find_block(&shared.judge(), &id)?)))
-}
-
-async fn block_root(State(shared): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    Ok(of_state(json!({"root": find_block(&shared.judge(), &id)?.root})))
-}
-
-async fn block(State(shared): Of, Path(id): Path<String>, asked: HeaderMap) -> Result<Response, ApiError> {
-    let signed = find_block(&shared.judge(), &id)?.block.clone();
-    let signed = signed.ok_or_else(|| ApiError::new(404, "the genesis block has no content here"))?;
-    let ssz = wants_ssz(&asked);
-    let made = move |_: &Shared| super::validator::published_form(&signed, ssz).map(|body| (signed.fork(), body));
-    let (fork, body) = shared.blocking(made).await??;
-    let kind = if ssz {
-        "application/octet-stream"
+/// By slot or by parent; the head if nothing is named.
+async fn headers(State(at): Of, params: Params) -> Result<Json<Value>, ApiError> {
+    let (slot, parent): (Option<Slot>, Option<Root>) =
+        (optional(&params.0, "slot")?, optional(&params.0, "parent_root")?);
+    let judge = at.judge();
+    let view = judge.view(at.door.face, at.now());
+    let found: Vec<_> = if slot.is_none() && parent.is_none() {
+        vec![header_json(&view, view.head())]
     } else {
-        "application/json"
+        let known = judge.all_blocks().filter_map(|block| view.block(block.root));
+        let wanted = known.filter(|b| slot.is_none_or(|s| s == b.slot) && parent.is_none_or(|p| p == b.parent));
+        wanted.map(|block| header_json(&view, block)).collect()
     };
-    Ok((
-        [(header::CONTENT_TYPE.as_str(), kind), (VERSION_HEADER, fork.name())],
-        body,
-    )
-        .into_response())
+    Ok(of_state(view.is_optimistic(), found))
+}
+
+async fn one_header(State(at): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let judge = at.judge();
+    let view = judge.view(at.door.face, at.now());
+    let found = header_json(&view, find_block(&view, &id)?);
+    Ok(of_state(view.is_optimistic(), found))
+}
+
+async fn block_root(State(at): Of, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let judge = at.judge();
+    let view = judge.view(at.door.face, at.now());
+    let root = find_block(&view, &id)?.root;
+    Ok(of_state(view.is_optimistic(), json!({"root": root})))
 }

@@ -17,11 +17,13 @@ pub(super) async fn enter(State(at): State<At>, request: Request, next: Next) ->
     let (now, path) = (at.now(), request.uri().path());
     let manner = {
         let mut judge = at.judge();
+        judge.advance(now);
         if is_read(request.method(), path) {
             judge.note_read(now, at.door, request.method().as_str(), path);
         }
         judge.manner(at.door.face, now)
     };
+    at.announce();
     match manner {
         Manner::Answer => next.run(request).await,
         Manner::After(wait) => {

@@ -1,15 +1,19 @@
 //! The judge's HTTP face: the part of the beacon API that a middleware and its validator clients use.
 //!
+//! Each face and asker has a port of its own (`door`).
 //! Guarantees: what is not built answers 404; unknown event topics are ignored; signatures are verified off the async
 //! executor and each distinct one once, so that the judge does not distort measurements. The arrival of a submission
 //! is the time when its body was read.
 //! Not here: what is right and wrong (`state`).
 
 mod answer;
+mod blocks;
 mod chain;
 mod door;
+mod duties;
 mod events;
 mod node;
+mod submissions;
 mod validator;
 
 use std::{
@@ -24,15 +28,16 @@ use axum::{
     body::Bytes,
     extract::{DefaultBodyLimit, OriginalUri, State},
     http::Method,
-    routing::{get, post},
+    routing::get,
 };
 use tokio::{net::TcpListener, sync::broadcast, task::JoinSet};
 use trireme_eth2::{Fork, VersionedSignedProposal};
 
 use super::{
+    events::ChainEvent,
     reads::Door,
     signing::{Claim, Verifier},
-    state::{ChainBlock, Judge},
+    state::Judge,
     view::BlockView,
 };
 use answer::ApiError;
@@ -76,7 +81,7 @@ pub(super) struct Shared {
     judge: Mutex<Judge>,
     now: Now,
     verifier: Verifier,
-    heads: broadcast::Sender<Arc<HeadChange>>,
+    heads: broadcast::Sender<Arc<ChainEvent>>,
     unknown: Mutex<BTreeMap<String, u64>>,
     newest: tokio::sync::Mutex<Option<ReadBlock>>,
 }
@@ -107,15 +112,6 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
     }
-}
-
-/// A new block, with what a head event says about it.
-#[derive(Debug)]
-pub(super) struct HeadChange {
-    pub(super) block: ChainBlock,
-    pub(super) epoch_transition: bool,
-    pub(super) previous_dependent: trireme_eth2::Root,
-    pub(super) current_dependent: trireme_eth2::Root,
 }
 
 impl Server {
@@ -157,6 +153,9 @@ impl Server {
                 // Ends with an error only if accepting is no longer possible; then every client notices.
                 let _ = axum::serve(listener, app).await;
             });
+        }
+        if shared.judge().has_plans() {
+            tasks.spawn(follow_plans(Arc::clone(&shared)));
         }
         let address = addresses.values().next().copied();
         Ok(Self {
@@ -216,13 +215,17 @@ impl Shared {
         (self.now)()
     }
 
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<HeadChange>> {
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<ChainEvent>> {
         self.heads.subscribe()
     }
 
-    pub(super) fn announce(&self, change: HeadChange) {
-        // Nobody listening is fine.
-        let _ = self.heads.send(Arc::new(change));
+    /// Tells listeners what has happened.
+    pub(super) fn announce(&self) {
+        let events = self.judge().take_events();
+        for event in events {
+            // Nobody listening is fine.
+            let _ = self.heads.send(Arc::new(event));
+        }
     }
 
     /// Which of the claims hold.
@@ -248,7 +251,7 @@ impl Shared {
         }
         let bytes = body.clone();
         let read = move |_: &Self| {
-            let signed = validator::read_block(fork, blinded, ssz, &bytes)?;
+            let signed = blocks::read_block(fork, blinded, ssz, &bytes)?;
             let view = BlockView::of(&signed);
             Ok((Arc::new(signed), view))
         };
@@ -278,16 +281,36 @@ fn routes(at: &At) -> Router {
     let routes = Router::new()
         .merge(node::routes())
         .merge(chain::routes())
+        .merge(blocks::routes())
+        .merge(duties::routes())
         .merge(validator::routes())
+        .merge(submissions::routes())
         .route("/eth/v1/events", get(events::events))
         .route("/up", get(|| async {}))
-        .route("/eth/v1/validator/beacon_committee_subscriptions", post(|| async {}))
-        .route("/eth/v1/validator/sync_committee_subscriptions", post(|| async {}))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(MAX_BODY));
     routes
         .layer(axum::middleware::from_fn_with_state(at.clone(), door::enter))
         .with_state(at.clone())
+}
+
+/// Lets happen what is planned, also when nobody asks, and finds out who is selected before the report wants to know.
+async fn follow_plans(shared: Arc<Shared>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        tick.tick().await;
+        let work = |shared: &Shared| {
+            let now = shared.now();
+            let mut judge = shared.judge();
+            judge.advance(now);
+            let slot = judge.chain().slot_at(now);
+            judge.prepare_selections(slot);
+            drop(judge);
+            shared.announce();
+        };
+        // A fault of the judge shows in the next answer.
+        let _ = shared.blocking(work).await;
+    }
 }
 
 async fn unknown(State(shared): State<At>, method: Method, OriginalUri(uri): OriginalUri) -> ApiError {

@@ -1,6 +1,6 @@
 //! About the node itself and the chain's constants.
 
-use axum::{Router, extract::State, routing::get};
+use axum::{Router, extract::State, http::StatusCode, routing::get};
 use serde_json::{Value, json};
 
 use super::{
@@ -18,27 +18,36 @@ pub(super) fn routes() -> Router<At> {
             get(|| async { data(json!({"version": "trireme-judge/v1.0.0"})) }),
         )
         .route("/eth/v1/node/syncing", get(syncing))
-        .route("/eth/v1/node/health", get(|| async {}))
+        .route("/eth/v1/node/health", get(health))
         .route("/eth/v1/node/peer_count", get(peer_count))
         .route("/eth/v1/node/identity", get(identity))
-        .route(
-            "/eth/v1/config/spec",
-            get(|State(s): Of| async move { data(spec::spec(s.judge().chain())) }),
-        )
-        .route(
-            "/eth/v1/config/fork_schedule",
-            get(|State(s): Of| async move { data(spec::fork_schedule(s.judge().chain())) }),
-        )
+        .route("/eth/v1/config/spec", get(spec))
+        .route("/eth/v1/config/fork_schedule", get(fork_schedule))
         .route("/eth/v1/config/deposit_contract", get(deposit_contract))
         .route("/eth/v1/beacon/genesis", get(genesis))
 }
 
-/// In sync: it is the only node of its chain. A chain of empty slots has nothing to catch up with.
-async fn syncing(State(shared): Of) -> Json<Value> {
-    let slot = shared.judge().chain().slot_at(shared.now());
-    data(json!({
-        "head_slot": slot, "sync_distance": "0", "is_syncing": false, "is_optimistic": false, "el_offline": false,
-    }))
+async fn syncing(State(at): Of) -> Json<Value> {
+    data(at.judge().view(at.door.face, at.now()).syncing())
+}
+
+/// 206 while it is syncing.
+async fn health(State(at): Of) -> StatusCode {
+    if at.judge().view(at.door.face, at.now()).is_behind() {
+        StatusCode::PARTIAL_CONTENT
+    } else {
+        StatusCode::OK
+    }
+}
+
+async fn spec(State(at): Of) -> Json<Value> {
+    let judge = at.judge();
+    let view = judge.view(at.door.face, at.now());
+    data(spec::spec(view.chain(), judge.config().epochs_per_sync_period))
+}
+
+async fn fork_schedule(State(at): Of) -> Json<Value> {
+    data(spec::fork_schedule(at.judge().view(at.door.face, at.now()).chain()))
 }
 
 async fn peer_count() -> Json<Value> {
@@ -55,14 +64,16 @@ async fn identity() -> Json<Value> {
     }))
 }
 
-async fn deposit_contract(State(shared): Of) -> Json<Value> {
-    let chain_id = shared.judge().chain().deposit_chain_id.to_string();
+async fn deposit_contract(State(at): Of) -> Json<Value> {
+    let judge = at.judge();
+    let chain_id = judge.view(at.door.face, at.now()).chain().deposit_chain_id.to_string();
     data(json!({"chain_id": chain_id, "address": "0x00000000219ab540356cbb839cbe05303d7705fa"}))
 }
 
-async fn genesis(State(shared): Of) -> Json<Value> {
-    let judge = shared.judge();
-    let chain = judge.chain();
+async fn genesis(State(at): Of) -> Json<Value> {
+    let judge = at.judge();
+    let view = judge.view(at.door.face, at.now());
+    let chain = view.chain();
     let version = chain.forks.first().map(|(_, version, _)| *version).unwrap_or_default();
     data(json!({
         "genesis_time": chain.genesis_time.as_secs().to_string(),

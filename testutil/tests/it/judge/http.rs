@@ -1,13 +1,14 @@
 //! The judge over HTTP, asked as a node asks it. Its clock is a number that the test sets.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use futures::StreamExt as _;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use trireme_eth2::{
-    AttesterDuty, ChainSpec, DomainType, ProposalResponse, ProposerDuty, ValidatorInfo, VersionedProposal,
-};
+use trireme_eth2::{AttesterDuty, ChainSpec, DomainType, ProposalResponse, ProposerDuty, SyncDuty, ValidatorInfo};
 use trireme_testutil::judge::{Report, Server, report};
 
 use super::*;
@@ -196,7 +197,20 @@ async fn duties_are_those_of_the_assignment() {
     let (status, answer) = bench
         .post("/eth/v1/validator/duties/sync/0", Fork::Fulu, &json!(asked))
         .await;
-    assert_eq!((status, &answer["data"]), (200, &json!([])));
+    assert_eq!(status, 200);
+    let members: Vec<SyncDuty> = data(&answer);
+    let seats: Vec<u64> = members
+        .iter()
+        .flat_map(|d| d.validator_sync_committee_indices.clone())
+        .collect();
+    let subcommittees: BTreeSet<u64> = seats.iter().map(|seat| seat / 128).collect();
+    assert_eq!((seats.len(), subcommittees), (4, (0..4).collect()));
+    let committee = bench.server.with(|j| j.sync_committee(Epoch(0)));
+    assert!(
+        members
+            .iter()
+            .all(|d| committee.get(&d.validator_index) == d.validator_sync_committee_indices.first())
+    );
 }
 
 #[tokio::test]
@@ -342,10 +356,10 @@ async fn a_block_makes_a_head_event_and_unknown_topics_are_ignored() {
 #[tokio::test]
 async fn what_is_not_built_is_404_and_remembered() {
     let bench = Bench::new(Fork::Fulu).await;
-    let (status, answer) = bench.status("/eth/v2/validator/aggregate_attestation?slot=1").await;
+    let (status, answer) = bench.status("/eth/v4/validator/blocks/1?slot=1").await;
     assert_eq!((status, &answer["code"]), (404, &json!(404)));
     let unknown = bench.server.unknown_requests();
-    assert_eq!(unknown.get("GET /eth/v2/validator/aggregate_attestation"), Some(&1));
+    assert_eq!(unknown.get("GET /eth/v4/validator/blocks/1"), Some(&1));
     assert_eq!(
         bench.get("/eth/v1/node/syncing").await["data"]["is_syncing"],
         json!(false)

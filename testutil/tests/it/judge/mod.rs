@@ -9,11 +9,12 @@ use std::{sync::Arc, time::Duration};
 
 use trireme_eth2::{
     AttestationData, BlsPubkey, BlsSignature, CommitteeIndex, Epoch, Fork, Root, SingleAttestation, Slot,
-    ValidatorIndex, VersionedSignedProposal, hash_tree_root,
+    ValidatorIndex, VersionedProposal, VersionedSignedProposal, hash_tree_root,
 };
 use trireme_tbls::SecretKey;
 use trireme_testutil::judge::{
-    BlockView, ChainConfig, HOODI, Judge, Purpose, Refused, SubmittedVote, Taken, Verifier, domain, signing_root,
+    BlockView, ChainConfig, HOODI, Ingredients, Judge, JudgeConfig, Purpose, Refused, SubmittedVote, Taken, Verifier,
+    domain, signing_root,
 };
 
 /// A judge, the validators' secrets, and a client that does everything right unless told otherwise.
@@ -44,9 +45,15 @@ impl Court {
     }
 
     fn of(chain: ChainConfig) -> Self {
-        let keys = (0..u8::try_from(chain.validators.len()).unwrap()).map(key).collect();
+        Self::with(JudgeConfig::new(chain))
+    }
+
+    fn with(config: JudgeConfig) -> Self {
+        let keys = (0..u8::try_from(config.chain.validators.len()).unwrap())
+            .map(key)
+            .collect();
         Self {
-            judge: Judge::new(chain),
+            judge: Judge::with(config),
             verifier: Verifier::default(),
             keys,
         }
@@ -77,7 +84,7 @@ impl Court {
     fn data(&mut self, slot: u64) -> AttestationData {
         let at = self.at(slot);
         let (_, committee) = self.attester(slot);
-        self.judge.attestation_data(at, Slot(slot), committee).unwrap()
+        self.judge.attestation_data(0, at, Slot(slot), committee).unwrap()
     }
 
     /// A vote for `data` by the validator that attests in `slot`.
@@ -95,7 +102,7 @@ impl Court {
     fn submit_vote(&mut self, at: Duration, fork: Fork, vote: SubmittedVote) -> Result<Taken, Refused> {
         let (validator, claim) = self.judge.claims_of_vote(at, &vote)?;
         let genuine = self.verifier.verify(&[claim])[0];
-        self.judge.vote(at, fork, &vote, validator, genuine)
+        self.judge.vote(0, at, fork, &vote, validator, genuine)
     }
 
     fn submit(&mut self, at: u64, vote: SingleAttestation) -> Result<Taken, Refused> {
@@ -111,15 +118,22 @@ impl Court {
         self.sign(proposer, hash_tree_root(&epoch), Purpose::Randao, epoch.0)
     }
 
+    /// What a block for a slot is made of.
+    fn ingredients(&mut self, slot: u64, graffiti: u8) -> Ingredients {
+        let (at, randao) = (self.at(slot), self.randao(slot));
+        self.judge
+            .produce(0, at, Slot(slot), (randao, true), Root([graffiti; 32]), 0)
+            .unwrap()
+    }
+
     /// A block for a slot, made and signed as it should be.
     fn block(&mut self, slot: u64, graffiti: u8) -> VersionedSignedProposal {
-        let (at, randao) = (self.at(slot), self.randao(slot));
-        let made = self
-            .judge
-            .produce(at, Slot(slot), randao, Root([graffiti; 32]), true)
-            .unwrap();
-        let proposal = made.proposal();
-        let epoch = self.judge.chain().epoch(Slot(slot)).0;
+        let made = self.ingredients(slot, graffiti);
+        self.sign_proposal(made.proposal())
+    }
+
+    fn sign_proposal(&self, proposal: VersionedProposal) -> VersionedSignedProposal {
+        let epoch = self.judge.chain().epoch(proposal.slot()).0;
         let signature = self.sign(
             proposal.proposer_index().0,
             proposal.block_root(),
@@ -142,7 +156,7 @@ impl Court {
         let claims = self.judge.claims_of_block(now, &view)?;
         let genuine = self.verifier.verify(&claims);
         self.judge
-            .propose(now, fork, Arc::new(block), &view, [genuine[0], genuine[1]])
+            .propose(0, now, fork, Arc::new(block), &view, [genuine[0], genuine[1]])
     }
 
     fn publish(&mut self, at: u64, block: VersionedSignedProposal) -> Result<Taken, Refused> {

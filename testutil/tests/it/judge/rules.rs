@@ -1,7 +1,7 @@
 //! What is taken, and each reason to refuse, made by hand.
 
 use trireme_eth2::{ForkedSignedBlock, phase0};
-use trireme_testutil::judge::{DutyKind, Ingredients, report};
+use trireme_testutil::judge::{DutyKind, report};
 
 use super::*;
 
@@ -290,7 +290,7 @@ fn data_is_not_given_for_slots_to_come_old_slots_or_unknown_committees() {
         let at = court.at(at);
         court
             .judge
-            .attestation_data(at, Slot(slot), CommitteeIndex(committee))
+            .attestation_data(0, at, Slot(slot), CommitteeIndex(committee))
             .map_err(|e| e.0)
     };
     assert!(ask(5, 6, 0).unwrap_err().contains("slot 6 has not begun"));
@@ -386,7 +386,7 @@ fn a_block_of_another_fork_is_refused() {
     let mut electra = Court::new(Fork::Electra, 16);
     let made = electra
         .judge
-        .produce(electra.at(5), Slot(5), electra.randao(5), Root::ZERO, true)
+        .produce(0, electra.at(5), Slot(5), (electra.randao(5), true), Root::ZERO, 0)
         .unwrap();
     // The same chain's block, in the container of another fork.
     let deneb = Ingredients {
@@ -421,7 +421,7 @@ fn blocks_are_made_only_for_the_running_slot_and_a_good_reveal() {
         let (at, randao) = (court.at(at), court.randao(slot));
         court
             .judge
-            .produce(at, Slot(slot), randao, Root::ZERO, genuine)
+            .produce(0, at, Slot(slot), (randao, genuine), Root::ZERO, 0)
             .map(drop)
             .map_err(|e| e.0)
     };
@@ -440,7 +440,7 @@ fn blocks_are_made_only_for_the_running_slot_and_a_good_reveal() {
     court.publish(5, block).unwrap();
     let again = court
         .judge
-        .produce(court.at(5), Slot(5), court.randao(5), Root::ZERO, true);
+        .produce(0, court.at(5), Slot(5), (court.randao(5), true), Root::ZERO, 0);
     assert!(again.unwrap_err().0.contains("slot 5 has a block already"));
 }
 
