@@ -168,8 +168,15 @@ impl Layout {
         }
     }
 
-    /// Node `node`, with the cluster folder `cluster`.
-    pub(crate) fn node(&self, node: usize, plan: &Plan, binaries: &Binaries, cluster: &Path, beacon: &str) -> Program {
+    /// Node `node`, with the cluster folder `cluster` and `flags` about the chain.
+    pub(crate) fn node(
+        &self,
+        node: usize,
+        plan: &Plan,
+        binaries: &Binaries,
+        cluster: &Path,
+        flags: Vec<String>,
+    ) -> Program {
         let which = plan.nodes.get(node).copied().unwrap_or(Implementation::Trireme);
         let [api, monitoring, p2p] = self.addresses(node);
         let folder = cluster.join(format!("node{node}"));
@@ -177,7 +184,6 @@ impl Layout {
             "run".to_owned(),
             format!("--private-key-file={}", folder.join("charon-enr-private-key").display()),
             format!("--lock-file={}", folder.join("cluster-lock.json").display()),
-            format!("--beacon-node-endpoints={beacon}"),
             format!("--validator-api-address={api}"),
             format!("--monitoring-address={monitoring}"),
             format!("--p2p-tcp-address={p2p}"),
@@ -191,7 +197,7 @@ impl Layout {
         Program {
             name,
             binary: binaries.path(which),
-            args: args.into(),
+            args: args.into_iter().chain(flags).collect(),
             folder,
             log,
         }

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+pub use trireme_testutil::judge::Fault;
+
 /// Everything that `run` needs. [`DevnetConfig::default`] holds the defaults of the flags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DevnetConfig {
@@ -35,6 +37,20 @@ pub struct DevnetConfig {
     pub charon_nodes: usize,
     /// `--cluster`: a folder with `node0`, `node1`, … to use instead of making one.
     pub cluster: Option<PathBuf>,
+    /// `--beacon-nodes`: how many beacon nodes show the chain; every node is given all of them.
+    pub beacon_nodes: usize,
+    /// `--bn-fault FACE:KIND@SLOT..SLOT`, slots counted from the begin of counting.
+    pub bn_faults: Vec<Fault>,
+    /// `--blobs`: blobs in each block from Deneb on.
+    pub blobs: usize,
+    /// `--builder`: the chain has a builder, and nodes and clients want its blocks.
+    pub builder: bool,
+    /// `--sync-committee`: at most so many validators sit in the sync committee.
+    pub sync_committee: usize,
+    /// `--beacon-node`: beacon nodes of a chain outside, in the place of our own.
+    pub beacon_node: Vec<String>,
+    /// `--vc`.
+    pub vc: Clients,
     /// The binary to start as our nodes; `None` is the running one.
     pub binary: Option<PathBuf>,
 }
@@ -57,6 +73,13 @@ impl Default for DevnetConfig {
             charon: None,
             charon_nodes: 0,
             cluster: None,
+            beacon_nodes: 1,
+            bn_faults: Vec::new(),
+            blobs: 1,
+            builder: false,
+            sync_committee: 4,
+            beacon_node: Vec::new(),
+            vc: Clients::Mock,
             binary: None,
         }
     }
@@ -80,6 +103,28 @@ impl FromStr for Output {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             other => Err(format!("output {other:?} is not one of text, json")),
+        }
+    }
+}
+
+/// Which validator clients the nodes get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clients {
+    /// One mock for each node.
+    #[default]
+    Mock,
+    /// None: the addresses and share keys are printed, and the run waits until somebody has started clients.
+    None,
+}
+
+impl FromStr for Clients {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s {
+            "mock" => Ok(Self::Mock),
+            "none" => Ok(Self::None),
+            other => Err(format!("validator clients {other:?} are not one of mock, none")),
         }
     }
 }
@@ -134,6 +179,14 @@ pub enum DevnetError {
         reason: String,
         /// Where it wrote.
         log: PathBuf,
+    },
+    /// The beacon node of a chain outside does not answer, or is not the cluster's.
+    #[error("beacon node {url}: {reason}")]
+    Beacon {
+        /// Which one.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The nodes did not become ready in time.
     #[error("after {epochs} epochs these nodes are still not ready: {nodes}")]

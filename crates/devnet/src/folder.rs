@@ -4,14 +4,17 @@
 //! cluster` of the binary does that), verifying the lock (the nodes do).
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use trireme_cluster::Lock;
-use trireme_eth2::BlsPubkey;
+use trireme_eth2::{BlsPubkey, ExecutionAddress, ValidatorIndex};
 use trireme_keys::Keystore;
 use trireme_tbls::SecretKey;
+use trireme_testutil::judge::Registration;
 
 use crate::config::DevnetError;
 
@@ -28,6 +31,8 @@ pub(crate) struct Folder {
     pub(crate) fork_version: [u8; 4],
     /// Group keys in the order of the lock.
     pub(crate) validators: Vec<BlsPubkey>,
+    /// What the lock's registrations say; a validator without one is missing. Indices are positions in the lock.
+    pub(crate) registrations: BTreeMap<ValidatorIndex, Registration>,
 }
 
 fn wrong(path: &Path, reason: impl ToString) -> DevnetError {
@@ -52,6 +57,11 @@ impl Folder {
             fork_version: <[u8; 4]>::try_from(lock.definition.fork_version.as_slice())
                 .map_err(|_| wrong(&file, "the fork version does not have four bytes"))?,
             validators: validators.ok_or_else(|| wrong(&file, "a group key does not have 48 bytes"))?,
+            registrations: (0..)
+                .map(ValidatorIndex)
+                .zip(&lock.validators)
+                .filter_map(registration)
+                .collect(),
         })
     }
 
@@ -76,6 +86,43 @@ impl Folder {
         }
         open_all(&files)
     }
+}
+
+/// What a validator's registration says; old locks have none.
+fn registration(
+    (index, validator): (ValidatorIndex, &trireme_cluster::DistributedValidator),
+) -> Option<(ValidatorIndex, Registration)> {
+    let of_lock = &validator.registration;
+    let fee_recipient = ExecutionAddress(<[u8; 20]>::try_from(of_lock.fee_recipient.as_slice()).ok()?);
+    let gas_limit = of_lock.gas_limit;
+    (of_lock.signature.len() == 96).then_some((
+        index,
+        Registration {
+            fee_recipient,
+            gas_limit,
+        },
+    ))
+}
+
+/// The group secrets of the validators, from the share keys of all nodes in the order of the cluster. Only a cluster whose
+/// shares all lie in one place has them.
+pub(crate) fn group_secrets(
+    validators: &[BlsPubkey],
+    threshold: usize,
+    keys: &[Vec<SecretKey>],
+) -> BTreeMap<ValidatorIndex, Arc<SecretKey>> {
+    let index: BTreeMap<BlsPubkey, ValidatorIndex> =
+        validators.iter().copied().zip((0..).map(ValidatorIndex)).collect();
+    let secret = |nth: usize| {
+        let shares = (1..=u8::MAX).zip(keys).take(threshold);
+        let shares: Option<BTreeMap<u8, SecretKey>> = shares
+            .map(|(share, of_node)| Some((share, of_node.get(nth)?.clone())))
+            .collect();
+        let secret = trireme_tbls::recover(&shares?).ok()?;
+        let key = BlsPubkey(secret.public_key().to_bytes());
+        Some((*index.get(&key)?, Arc::new(secret)))
+    };
+    (0..validators.len()).filter_map(secret).collect()
 }
 
 /// Opens the keystores on all cores: each costs a key derivation.
@@ -165,6 +212,7 @@ mod tests {
             threshold: 1,
             fork_version: [0; 4],
             validators: vec![BlsPubkey([1; 48]), BlsPubkey([2; 48])],
+            registrations: BTreeMap::new(),
         };
         (dir, folder)
     }
@@ -180,6 +228,31 @@ mod tests {
             let error = folder.share_keys(0).map(drop).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("validator_keys"), "{error}");
         }
+    }
+
+    #[test]
+    fn group_secrets_are_those_of_the_locks_keys_in_whatever_order_the_shares_lie() {
+        let secrets: Vec<SecretKey> = [5_u8, 6, 7].map(|n| SecretKey::from_bytes(&[n; 32]).unwrap()).into();
+        let mut filled = 0_u8;
+        let mut fill = |bytes: &mut [u8; 64]| {
+            filled += 1;
+            bytes.fill(filled);
+        };
+        let shares: Vec<BTreeMap<u8, SecretKey>> = secrets
+            .iter()
+            .map(|secret| trireme_tbls::split(secret, 3, 4, &mut fill).unwrap())
+            .collect();
+        // The lock has another order than the folders.
+        let of_node = |n: u8| -> Vec<SecretKey> { [2, 0, 1].map(|v: usize| shares[v][&n].clone()).into() };
+        let keys: Vec<Vec<SecretKey>> = (1..=4).map(of_node).collect();
+        let validators: Vec<BlsPubkey> = secrets.iter().map(|s| BlsPubkey(s.public_key().to_bytes())).collect();
+        let found = group_secrets(&validators, 3, &keys);
+        let found: Vec<_> = found.iter().map(|(n, s)| (n.0, *s.to_bytes())).collect();
+        assert_eq!(found, [(0, [5; 32]), (1, [6; 32]), (2, [7; 32])]);
+        assert!(
+            group_secrets(&validators, 2, &keys).is_empty(),
+            "fewer than the threshold give other keys"
+        );
     }
 
     #[test]

@@ -4,34 +4,38 @@
 //! watchdog otherwise. Not here: what is counted (the judge), how it looks (`table`, `summary`).
 
 use std::{
+    collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
-use trireme_eth2::{Fork, Slot};
+use trireme_eth2::{Slot, ValidatorIndex};
 use trireme_testutil::{
-    judge::{ChainConfig, DutyKind, Judge, Server, due, report, wall_clock},
+    judge::{DutyKind, due, report, wall_clock},
     vc::{ValidatorClient, VcConfig},
 };
 
 use crate::{
+    beacon::{Beacon, Clock},
     cluster::{Binaries, Layout},
-    config::{DevnetConfig, DevnetError},
+    config::{Clients, DevnetConfig, DevnetError},
     folder::{self, Folder},
+    infosync::{self, InfoSync},
+    metrics::Scrape,
     node::Nodes,
     plan::{Action, Plan},
     process::Watchdog,
-    summary::Summary,
+    said::Said,
+    summary::{BnReads, Summary},
     table::Table,
 };
 
 /// Epochs that nodes have to become ready.
 const PATIENCE_EPOCHS: u64 = 3;
-/// Whole epochs that the chain is old when the nodes start.
-const CHAIN_AGE_EPOCHS: u64 = 3;
-/// Nodes are ready after some seconds; the chain's next epoch begins about then.
-const START_SECONDS: u64 = 20;
+/// Failures of validator clients that are shown.
+const SHOWN_FAILURES: usize = 12;
 
 /// Runs a local cluster; see the crate. With text output everything is printed on stdout as it happens, the summary
 /// last; with JSON output progress goes to stderr and only the object to stdout.
@@ -114,18 +118,26 @@ impl RunFolder {
 /// Everything that runs.
 struct Devnet {
     plan: Plan,
-    judge: Server,
+    beacon: Beacon,
+    clock: Clock,
     nodes: Nodes,
-    _clients: Vec<ValidatorClient>,
+    clients: Vec<ValidatorClient>,
+    counted: Counted,
     _relay: crate::process::Child,
+}
+
+/// What is gathered while slots are counted.
+#[derive(Debug, Default)]
+struct Counted {
+    /// If agreements on versions count.
+    info_sync: Option<InfoSync>,
+    said: Said,
+    /// What clients had failed at before counting began, and how often.
+    failures_before: BTreeMap<String, u64>,
 }
 
 impl Devnet {
     async fn prepare(config: &DevnetConfig) -> Result<(Self, RunFolder), DevnetError> {
-        let fork: Fork = config
-            .fork
-            .parse()
-            .map_err(|e| DevnetError::Config(format!("--fork: {e}")))?;
         if config.cluster.is_none() {
             // Before anything is made: sizes and plan.
             let threshold = config.threshold.unwrap_or_else(|| crate::plan::quorum(config.nodes));
@@ -150,53 +162,56 @@ impl Devnet {
         let keys: Result<Vec<_>, _> = (0..cluster.nodes).map(|n| cluster.share_keys(n)).collect();
         let keys = keys?;
 
-        let judge = start_judge(config, fork, &cluster).await?;
+        let beacon = Beacon::of(config, &cluster, &keys).await?;
         let layout = Layout::new(path, cluster.nodes)?;
         let relay = layout.relay(&plan, &binaries).start(&watchdog)?;
+        let flags = |node| {
+            let builder = config.builder.then(|| "--builder-api".to_owned());
+            beacon.flags(node).into_iter().chain(builder).collect()
+        };
         let mut nodes = Nodes::new(
             layout.clone(),
             plan.clone(),
             binaries,
             watchdog,
             cluster.path.clone(),
-            judge.url(),
+            flags,
         );
         nodes.wait_for_relay().await?;
         nodes.learn_versions().await;
         nodes.start_all()?;
         let client = |(n, keys)| {
-            let (url, now) = (layout.validator_api(n), wall_clock());
-            ValidatorClient::start(VcConfig::new(url, keys, now))
+            ValidatorClient::start(VcConfig {
+                builder: config.builder,
+                ..VcConfig::new(layout.validator_api(n), keys, wall_clock())
+            })
         };
-        let clients = keys.into_iter().enumerate().map(client).collect();
+        let clients = match config.vc {
+            Clients::Mock => keys.into_iter().enumerate().map(client).collect(),
+            Clients::None => Vec::new(),
+        };
+        let clock = beacon.clock();
+        let info_sync = infosync::is_counted(&clock, &nodes.versions()).then(InfoSync::default);
         Ok((
             Self {
                 plan,
-                judge,
+                beacon,
+                clock,
                 nodes,
-                _clients: clients,
+                clients,
+                counted: Counted {
+                    info_sync,
+                    ..Counted::default()
+                },
                 _relay: relay,
             },
             run_folder,
         ))
     }
 
-    fn now(&self) -> Duration {
-        self.judge.now()
-    }
-
-    fn start_of(&self, slot: u64) -> Duration {
-        self.judge.with(|j| j.chain().start(Slot(slot)))
-    }
-
-    fn slot_now(&self) -> u64 {
-        let now = self.now();
-        self.judge.with(|j| j.chain().slot_at(now).0)
-    }
-
-    /// Waits for a time of the judge's clock; whether it came, rather than a request to stop.
+    /// Waits for a time; whether it came, rather than a request to stop.
     async fn wait_until(&self, time: Duration, stop: &mut Stop) -> bool {
-        let left = time.saturating_sub(self.now());
+        let left = time.saturating_sub(self.clock.now());
         tokio::select! {
             biased;
             () = stop.requested() => false,
@@ -204,17 +219,20 @@ impl Devnet {
         }
     }
 
-    /// Waits until every node is ready; then the first slot of the next epoch.
+    /// Waits until every node is ready; then the first slot of the next epoch. Somebody who has to start validator clients
+    /// by hand gets all the time.
     async fn first_counted(&mut self, config: &DevnetConfig, table: &Table) -> Result<u64, DevnetError> {
-        let begin = self.slot_now();
-        let last = begin.saturating_add(PATIENCE_EPOCHS.saturating_mul(config.slots_per_epoch));
+        let begin = self.clock.slot_now();
+        let last = match config.vc {
+            Clients::Mock => begin.saturating_add(PATIENCE_EPOCHS.saturating_mul(self.clock.slots_per_epoch)),
+            Clients::None => u64::MAX,
+        };
         loop {
             let waiting = self.nodes.not_ready().await;
-            let slot = self.slot_now();
             if waiting.is_empty() {
-                let epoch = slot.checked_div(config.slots_per_epoch).unwrap_or_default();
-                return Ok(epoch.saturating_add(1).saturating_mul(config.slots_per_epoch));
+                return Ok(self.clock.next_epoch());
             }
+            let slot = self.clock.slot_now();
             if slot >= last {
                 let nodes = waiting
                     .iter()
@@ -237,6 +255,10 @@ impl Devnet {
         for warning in &self.plan.warnings {
             table.note(&format!("warning: {warning}"));
         }
+        if config.vc == Clients::None {
+            self.nodes
+                .each_for_clients(|node, api, keys| table.for_clients(node, api, keys));
+        }
         let first = {
             let ready = self.first_counted(config, &table);
             tokio::select! {
@@ -245,43 +267,79 @@ impl Devnet {
                 first = ready => first?,
             }
         };
-        table.announce(first, config.slots);
-        let mut go_on = self.wait_until(self.start_of(first), stop).await;
-        self.nodes.begin_counting();
-        table.begin(&self.nodes.scrape().await);
+        table.announce(first, config.slots, self.beacon.judge().is_some());
+        self.plan_chain(config, first);
+        let mut go_on = self.wait_until(self.clock.start(first), stop).await;
+        self.begin_counting(&mut table).await;
 
         let mut slot = first;
         while go_on && (config.slots == 0 || slot < first.saturating_add(config.slots)) {
             go_on = self
-                .one_slot(config, slot.saturating_sub(first), slot, stop, &mut table)
+                .one_slot(slot.saturating_sub(first), slot, stop, &mut table)
                 .await?;
             if go_on {
                 slot = slot.saturating_add(1);
             }
         }
-        // The last attestations are due a little later. After Ctrl-C only slots that are over count.
-        let last = Slot(slot.saturating_sub(1));
-        let all_due = self.judge.with(|j| due(j, DutyKind::Attester, last));
+        // After Ctrl-C only slots that are over count.
         let end = if go_on { slot } else { slot.saturating_sub(1).max(first) };
         if go_on {
-            self.wait_until(all_due, stop).await;
+            self.wait_until(self.all_known(slot), stop).await;
         }
-        table.rows(&self.judge, end, true);
-        table.end();
-
-        let mut counted = self.judge.with(|judge| report(judge, first..end));
-        self.nodes.add_last_steps(&mut counted);
-        let slashable = self.judge.with(|judge| judge.slashable().to_vec());
-        let summary = Summary::new(counted, slashable, self.nodes.summaries());
-        table.summary(&summary, &self.judge);
+        let summary = self.conclude(first..end, &mut table).await;
         self.nodes.stop_all().await;
         Ok(summary)
+    }
+
+    /// What happens to the chain in the counted slots: faults of beacon nodes, and an exit at three quarters of the run.
+    fn plan_chain(&self, config: &DevnetConfig, first: u64) {
+        let Some(server) = self.beacon.judge() else { return };
+        for fault in &config.bn_faults {
+            server.with(|judge| judge.inject(fault.clone().later(first)));
+        }
+        let validators = server.with(|judge| judge.chain().validators.len());
+        let last = u64::try_from(validators).ok().and_then(|n| n.checked_sub(1));
+        let (Some(leaving), false, false) = (last, config.slots == 0, self.clients.is_empty()) else {
+            return;
+        };
+        let (leaving, slot) = (
+            ValidatorIndex(leaving),
+            Slot(first.saturating_add(config.slots.saturating_mul(3) / 4)),
+        );
+        for client in &self.clients {
+            client.sign_exit(slot, leaving);
+        }
+        server.with(|judge| judge.expect_exit(leaving, slot));
+    }
+
+    async fn begin_counting(&mut self, table: &mut Table) {
+        self.nodes.begin_counting();
+        let scrapes = self.nodes.scrape().await;
+        table.begin(&scrapes);
+        self.counted.said.begin(&scrapes);
+        if let Some(info_sync) = &mut self.counted.info_sync {
+            info_sync.begin(&scrapes);
+        }
+        self.counted.failures_before = self.client_failures();
+    }
+
+    /// When everything about the slots before `end` is known.
+    fn all_known(&self, end: u64) -> Duration {
+        let last = end.saturating_sub(1);
+        match self.beacon.judge() {
+            // The last attestations are due a little later.
+            Some(server) => server.with(|j| due(j, DutyKind::Attester, Slot(last))),
+            // Nodes look at a duty when its time is over, for attestations an epoch later.
+            None => {
+                let slots = self.clock.slots_per_epoch.saturating_add(3);
+                self.clock.start(last.saturating_add(slots))
+            }
+        }
     }
 
     /// From the start of a slot to its end: restarts, kills, the table's rows.
     async fn one_slot(
         &mut self,
-        config: &DevnetConfig,
         counted: u64,
         slot: u64,
         stop: &mut Stop,
@@ -300,78 +358,152 @@ impl Devnet {
             self.nodes.restart(node)?;
             table.note(&format!("node{node} is started again"));
         }
-        table.rows(&self.judge, slot, false);
-        let three_quarters = Duration::from_secs(config.slot_seconds).saturating_mul(3) / 4;
+        if let Some(server) = self.beacon.judge() {
+            table.rows(server, slot, false);
+        }
+        let three_quarters = self.clock.slot().saturating_mul(3) / 4;
         if !self
-            .wait_until(self.start_of(slot).saturating_add(three_quarters), stop)
+            .wait_until(self.clock.start(slot).saturating_add(three_quarters), stop)
             .await
         {
             return Ok(false);
         }
-        table.observe(slot, &self.nodes.scrape().await);
+        let scrapes = self.nodes.scrape().await;
+        self.observe(slot, &scrapes, table);
         for node in kills {
             self.nodes.kill(node).await;
             table.note(&format!("node{node} is killed"));
         }
         self.nodes.sample();
         self.nodes.check_alive()?;
-        Ok(self.wait_until(self.start_of(slot.saturating_add(1)), stop).await)
+        Ok(self.wait_until(self.clock.start(slot.saturating_add(1)), stop).await)
+    }
+
+    /// What nodes say near the end of a slot.
+    fn observe(&mut self, slot: u64, scrapes: &BTreeMap<usize, Scrape>, table: &mut Table) {
+        if self.beacon.judge().is_some() {
+            table.observe(slot, scrapes);
+        } else {
+            table.said(slot, &self.counted.said.observe(scrapes));
+        }
+        if let Some(info_sync) = &mut self.counted.info_sync {
+            info_sync.observe(slot, scrapes);
+            let before = slot.saturating_sub(1);
+            if self.clock.ends_epoch(before) {
+                table.agreed(before, infosync::NAME, info_sync.is_done(before));
+            }
+        }
+    }
+
+    /// The last rows, and what came of `slots`.
+    async fn conclude(&mut self, slots: Range<u64>, table: &mut Table) -> Summary {
+        let scrapes = self.nodes.scrape().await;
+        if let Some(server) = self.beacon.judge() {
+            table.rows(server, slots.end, true);
+        }
+        let (mut duties, slashable, bn_reads) = match &self.beacon {
+            Beacon::Judge(server) => {
+                let counted = server.with(|judge| report(judge, slots.clone()));
+                let duties = counted
+                    .duties
+                    .into_iter()
+                    .map(|(kind, duty)| (kind.name().to_owned(), duty));
+                let mut duties: BTreeMap<_, _> = duties.collect();
+                self.nodes.add_last_steps(&mut duties);
+                let count = slots.end.saturating_sub(slots.start);
+                let reads = counted
+                    .reads
+                    .into_iter()
+                    .map(|(path, reads)| (path, per_slot(reads, count)));
+                (duties, server.with(|judge| judge.slashable().to_vec()), reads.collect())
+            }
+            Beacon::Outside(_) => {
+                self.counted.said.observe(&scrapes);
+                let duties = self.counted.said.report(&self.nodes.failures(), &slots);
+                (duties, Vec::new(), BTreeMap::new())
+            }
+        };
+        if let Some(info_sync) = &mut self.counted.info_sync {
+            info_sync.observe(slots.end, &scrapes);
+            let counted = info_sync.report(&self.clock, slots);
+            if counted.expected > 0 {
+                duties.insert(infosync::NAME.to_owned(), counted);
+            }
+        }
+        table.end();
+        self.tell_failures(table);
+        let summary = Summary {
+            duties,
+            slashable,
+            nodes: self.nodes.summaries(),
+            bn_reads,
+        };
+        table.summary(&summary);
+        summary
+    }
+
+    /// What clients failed at, their numbers replaced so that the same failure is told once.
+    fn client_failures(&self) -> BTreeMap<String, u64> {
+        let mut all: BTreeMap<String, u64> = BTreeMap::new();
+        for (failure, count) in self.clients.iter().flat_map(|c| c.activity().failures) {
+            let sum = all.entry(without_numbers(&failure)).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        all
+    }
+
+    /// What did not go well, though it need not have cost a duty.
+    fn tell_failures(&self, table: &Table) {
+        if let Some(unknown) = self
+            .beacon
+            .judge()
+            .map(trireme_testutil::judge::Server::unknown_requests)
+            && !unknown.is_empty()
+        {
+            table.note(&format!("requests that this beacon node does not have: {unknown:?}"));
+        }
+        let before = &self.counted.failures_before;
+        let new = self.client_failures().into_iter().filter_map(|(failure, count)| {
+            let count = count.saturating_sub(before.get(&failure).copied().unwrap_or_default());
+            (count > 0).then_some((count, failure))
+        });
+        let mut new: Vec<(u64, String)> = new.collect();
+        new.sort_unstable_by(|a, b| b.cmp(a));
+        for (count, failure) in new.iter().take(SHOWN_FAILURES) {
+            table.note(&format!("validator clients failed {count} times: {failure}"));
+        }
+        if new.len() > SHOWN_FAILURES {
+            let more = new.len().saturating_sub(SHOWN_FAILURES);
+            table.note(&format!("and in {more} other ways"));
+        }
     }
 }
 
-/// A judge whose chain runs already.
-async fn start_judge(config: &DevnetConfig, fork: Fork, cluster: &Folder) -> Result<Server, DevnetError> {
-    let now = wall_clock();
-    let left = START_SECONDS
-        .div_ceil(config.slot_seconds.max(1))
-        .min(config.slots_per_epoch);
-    let age = config
-        .slots_per_epoch
-        .saturating_mul(CHAIN_AGE_EPOCHS.saturating_add(1))
-        .saturating_sub(left);
-    let genesis = now().as_secs().saturating_sub(age.saturating_mul(config.slot_seconds));
-    let (versions, chain_id) = versions(cluster.fork_version)?;
-    let mut chain = ChainConfig::new(Duration::from_secs(genesis), fork, versions, cluster.validators.clone());
-    chain.seconds_per_slot = config.slot_seconds;
-    chain.slots_per_epoch = config.slots_per_epoch;
-    chain.deposit_chain_id = chain_id;
-    Server::start(Judge::new(chain), now)
-        .await
-        .map_err(|e| DevnetError::Config(e.to_string()))
+#[expect(clippy::cast_precision_loss, reason = "a mean for people; counts are far below 2^52")]
+fn per_slot(reads: trireme_testutil::judge::PathReads, slots: u64) -> BnReads {
+    let per_slot = reads.total as f64 / slots.max(1) as f64;
+    BnReads { per_slot, reads }
 }
 
-/// The fork versions of the network with this genesis version, phase0 to fulu, and its chain id.
-fn versions(genesis: [u8; 4]) -> Result<([[u8; 4]; 7], u64), DevnetError> {
-    let [a, b, c, d] = genesis;
-    // Networks count their forks in the first byte, hoodi in its upper half, sepolia in the last byte.
-    let step: fn([u8; 4], u8) -> [u8; 4] = match genesis {
-        [0x10, 0, 0x09, 0x10] => |[a, b, c, d], n| [a.saturating_add(n.saturating_mul(0x10)), b, c, d],
-        [0x90, 0, 0, 0x69] => |[a, b, c, d], n| {
-            // Altair is 0x70; from there one by one.
-            [a, b, c, if n == 0 { d } else { 0x6f_u8.saturating_add(n) }]
-        },
-        _ => |[a, b, c, d], n| [a.saturating_add(n), b, c, d],
-    };
-    let networks = trireme_cluster::Networks::known();
-    let chain_id = networks.by_fork_version(&genesis).map_or(560_048, |n| n.chain_id);
-    let mut all = [[0; 4]; 7];
-    for (n, version) in (0..).zip(all.iter_mut()) {
-        *version = step([a, b, c, d], n);
+/// The text with every run of digits as one `#`.
+fn without_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if !c.is_ascii_digit() {
+            out.push(c);
+        } else if !out.ends_with('#') {
+            out.push('#');
+        }
     }
-    Ok((all, chain_id))
+    out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::versions;
-
     #[test]
-    fn fork_versions_follow_the_network() {
-        let (hoodi, id) = versions([0x10, 0, 0x09, 0x10]).unwrap();
-        assert_eq!((hoodi, id), (trireme_testutil::judge::HOODI, 560_048));
-        let (mainnet, id) = versions([0; 4]).unwrap();
-        assert_eq!((mainnet[6], id), ([6, 0, 0, 0], 1));
-        let (sepolia, _) = versions([0x90, 0, 0, 0x69]).unwrap();
-        assert_eq!((sepolia[1], sepolia[6]), ([0x90, 0, 0, 0x70], [0x90, 0, 0, 0x75]));
+    fn failures_that_differ_in_numbers_only_are_the_same() {
+        let of = super::without_numbers;
+        assert_eq!(of("slot 123 has 4 of 16"), "slot # has # of #");
+        assert_eq!(of("slot 9 has 14 of 16"), of("slot 123 has 4 of 16"));
     }
 }

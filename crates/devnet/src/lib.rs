@@ -7,19 +7,22 @@
 //!
 //! Not here: the nodes' code (children run the binary), the chain and its rules (`trireme_testutil::judge`).
 
+mod beacon;
 mod cluster;
 pub mod config;
 mod folder;
 mod harness;
+mod infosync;
 mod metrics;
 mod node;
 pub mod plan;
 mod ports;
 mod process;
+mod said;
 mod steps;
 pub mod summary;
 mod table;
 
-pub use config::{DevnetConfig, DevnetError, NodeAtSlot, Output};
+pub use config::{Clients, DevnetConfig, DevnetError, Fault, NodeAtSlot, Output};
 pub use harness::run;
 pub use summary::{NodeSummary, Summary};

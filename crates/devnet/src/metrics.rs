@@ -16,6 +16,39 @@ pub(crate) struct Sample {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Scrape(Vec<Sample>);
 
+/// What a node's tracker has counted of one kind of duty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tracked {
+    /// Duties that it looked at.
+    pub(crate) expected: u64,
+    /// Those that it saw succeed.
+    pub(crate) done: u64,
+    /// Those that it saw fail.
+    pub(crate) failed: u64,
+}
+
+impl Tracked {
+    /// What came on top of `before`; all of it if the node began anew in between.
+    pub(crate) const fn since(self, before: Self) -> Self {
+        match (
+            self.expected.checked_sub(before.expected),
+            self.done.checked_sub(before.done),
+            self.failed.checked_sub(before.failed),
+        ) {
+            (Some(expected), Some(done), Some(failed)) => Self { expected, done, failed },
+            _ => self,
+        }
+    }
+
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self {
+            expected: self.expected.saturating_add(other.expected),
+            done: self.done.saturating_add(other.done),
+            failed: self.failed.saturating_add(other.failed),
+        }
+    }
+}
+
 impl Scrape {
     /// Reads the text format; lines that are not samples are skipped.
     pub(crate) fn read(text: &str) -> Self {
@@ -35,6 +68,33 @@ impl Scrape {
             .filter(|s| s.name == "core_consensus_decided_rounds")
             .filter(|s| s.has("duty", duty));
         found.map(|s| whole(s.value)).max()
+    }
+
+    /// Decisions on duties of this kind so far.
+    pub(crate) fn agreements(&self, duty: &str) -> u64 {
+        let name = "core_consensus_duration_seconds_count";
+        let found = self.0.iter().filter(|s| s.name == name && s.has("duty", duty));
+        found.map(|s| whole(s.value)).fold(0, u64::saturating_add)
+    }
+
+    /// What the node's tracker says of its duties so far, by kind.
+    pub(crate) fn tracked(&self) -> BTreeMap<String, Tracked> {
+        let mut all: BTreeMap<String, Tracked> = BTreeMap::new();
+        for sample in &self.0 {
+            let Some(duty) = sample.labels.get("duty") else {
+                continue;
+            };
+            let count = whole(sample.value);
+            let add = |n: &mut u64| *n = n.saturating_add(count);
+            match sample.name.as_str() {
+                "core_tracker_expect_duties_total" => add(&mut all.entry(duty.clone()).or_default().expected),
+                "core_tracker_success_duties_total" => add(&mut all.entry(duty.clone()).or_default().done),
+                "core_tracker_failed_duties_total" => add(&mut all.entry(duty.clone()).or_default().failed),
+                _ => {}
+            }
+        }
+        all.retain(|_, t| *t != Tracked::default());
+        all
     }
 
     /// Partial signatures of this kind stored so far, by the position of their sender.
@@ -114,6 +174,12 @@ core_consensus_decided_rounds{duty="proposer"} 1
 core_parsigdb_store_count{duty="attester",peer_idx="0"} 17
 core_parsigdb_store_count{duty="attester",peer_idx="3"} 1.6e+01
 core_parsigdb_store_count{duty="randao",peer_idx="0"} 4
+core_consensus_duration_seconds_count{duty="info_sync",timer="inc"} 2
+core_consensus_duration_seconds_bucket{duty="info_sync",le="1"} 9
+core_tracker_expect_duties_total{duty="attester"} 5
+core_tracker_success_duties_total{duty="attester"} 4
+core_tracker_failed_duties_total{duty="attester"} 1
+core_tracker_failed_duties_total{duty="exit"} 0
 plain 7
 broken{duty="x 1
 "#;
@@ -131,7 +197,14 @@ broken{duty="x 1
         );
         assert_eq!(scrape.partials("attester"), BTreeMap::from([(0, 17), (3, 16)]));
         assert_eq!(scrape.partials("proposer"), BTreeMap::new());
-        assert_eq!(scrape.0.len(), 6);
+        assert_eq!((scrape.agreements("info_sync"), scrape.agreements("attester")), (2, 0));
+        let attester = Tracked {
+            expected: 5,
+            done: 4,
+            failed: 1,
+        };
+        assert_eq!(scrape.tracked(), BTreeMap::from([("attester".to_owned(), attester)]));
+        assert_eq!(scrape.0.len(), 12);
     }
 
     #[test]

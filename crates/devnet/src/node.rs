@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use trireme_testutil::judge::Report;
+use trireme_testutil::judge::DutyReport;
 
 use crate::{
     cluster::{Binaries, Layout},
@@ -11,7 +11,7 @@ use crate::{
     plan::{Implementation, Plan},
     process::{Child, Cost, Program, Watchdog, tail},
     steps::failed_duties,
-    summary::{NodeSummary, name},
+    summary::NodeSummary,
 };
 
 /// How long a node has to answer a probe.
@@ -64,10 +64,10 @@ impl Nodes {
         binaries: Binaries,
         watchdog: Watchdog,
         cluster: PathBuf,
-        beacon: String,
+        flags: impl Fn(usize) -> Vec<String>,
     ) -> Self {
         let node = |(n, implementation): (usize, &Implementation)| Node {
-            program: layout.node(n, &plan, &binaries, &cluster, &beacon),
+            program: layout.node(n, &plan, &binaries, &cluster, flags(n)),
             implementation: *implementation,
             child: None,
             restarts: 0,
@@ -234,29 +234,43 @@ impl Nodes {
         }
     }
 
+    /// Duties of each node that its log says failed, as text (`123/attester`), with where and why.
+    pub(crate) fn failures(&self) -> BTreeMap<usize, BTreeMap<String, String>> {
+        let of = |(n, node): (usize, &Node)| (n, failed_duties(&node.program.log));
+        self.nodes.iter().enumerate().map(of).collect()
+    }
+
     /// Adds to the reasons of missed duties where our own nodes say that they got stuck.
-    pub(crate) fn add_last_steps(&self, report: &mut Report) {
-        if report.duties.values().all(|d| d.missed.is_empty()) {
+    pub(crate) fn add_last_steps(&self, duties: &mut BTreeMap<String, DutyReport>) {
+        if duties.values().all(|d| d.missed.is_empty()) {
             return;
         }
-        let ours = self
-            .nodes
-            .iter()
-            .filter(|node| node.implementation == Implementation::Trireme);
-        let logs: Vec<_> = ours
-            .map(|node| (&node.program.name, failed_duties(&node.program.log)))
-            .collect();
-        for (kind, duty) in &mut report.duties {
+        let mut failures = self.failures();
+        failures.retain(|n, _| {
+            let node = self.nodes.get(*n);
+            node.is_some_and(|node| node.implementation == Implementation::Trireme)
+        });
+        for (kind, duty) in duties {
             for missed in &mut duty.missed {
-                let text = format!("{}/{}", missed.slot, name(*kind));
-                for (node, step) in logs
-                    .iter()
-                    .filter_map(|(node, failed)| Some((node, failed.get(&text)?)))
-                {
-                    missed.reason = format!("{}; {node} stopped at {step}", missed.reason);
+                let text = format!("{}/{kind}", missed.slot);
+                for (node, step) in failures.iter().filter_map(|(n, failed)| Some((n, failed.get(&text)?))) {
+                    missed.reason = format!("{}; node{node} stopped at {step}", missed.reason);
                 }
             }
         }
+    }
+
+    /// Where the clients of each node find its validator API and their share keys.
+    pub(crate) fn each_for_clients(&self, mut tell: impl FnMut(usize, &str, &std::path::Path)) {
+        for (n, node) in self.nodes.iter().enumerate() {
+            let keys = node.program.folder.join("validator_keys");
+            tell(n, &self.layout.validator_api(n), &keys);
+        }
+    }
+
+    /// What the nodes' binaries call themselves.
+    pub(crate) fn versions(&self) -> Vec<String> {
+        self.versions.values().cloned().collect()
     }
 
     pub(crate) fn summaries(&mut self) -> Vec<NodeSummary> {

@@ -60,6 +60,11 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// So many beacon nodes are given to each node at most.
+const MAX_BEACON_NODES: usize = 8;
+/// The most that a blob schedule has named so far.
+const MAX_BLOBS: usize = 72;
+
 /// Votes that decide: ceil(2n/3).
 #[must_use]
 pub const fn quorum(nodes: usize) -> usize {
@@ -103,6 +108,7 @@ impl Plan {
         if config.charon_nodes > 0 && config.charon.is_none() {
             return refuse("--charon-nodes needs --charon with the path of that binary".to_owned());
         }
+        check_beacon(config)?;
         let mut warnings = Vec::new();
         if threshold != quorum(nodes) {
             warnings.push(format!(
@@ -135,6 +141,46 @@ impl Plan {
     pub const fn quorum(&self) -> usize {
         quorum(self.nodes.len())
     }
+}
+
+/// The flags about beacon nodes and the chain.
+fn check_beacon(config: &DevnetConfig) -> Result<(), DevnetError> {
+    let refuse = |why: String| Err(DevnetError::Config(why));
+    if !(1..=MAX_BEACON_NODES).contains(&config.beacon_nodes) {
+        return refuse(format!(
+            "--beacon-nodes {} is not possible; choose from 1 to {MAX_BEACON_NODES}",
+            config.beacon_nodes
+        ));
+    }
+    if let Some(fault) = config.bn_faults.iter().find(|f| f.face >= config.beacon_nodes) {
+        return refuse(format!(
+            "--bn-fault names the beacon node {}; with --beacon-nodes {} the last is {}",
+            fault.face,
+            config.beacon_nodes,
+            config.beacon_nodes.saturating_sub(1)
+        ));
+    }
+    if config.blobs > MAX_BLOBS {
+        return refuse(format!(
+            "--blobs {} is more than the {MAX_BLOBS} that a block may have",
+            config.blobs
+        ));
+    }
+    if config.beacon_node.is_empty() {
+        return Ok(());
+    }
+    if config.cluster.is_none() {
+        return refuse(
+            "--beacon-node needs --cluster: validators of a cluster made here do not exist on a chain outside"
+                .to_owned(),
+        );
+    }
+    if config.beacon_nodes > 1 || !config.bn_faults.is_empty() {
+        return refuse(
+            "--beacon-nodes and --bn-fault are about our own beacon nodes; not with --beacon-node".to_owned(),
+        );
+    }
+    Ok(())
 }
 
 fn steps(config: &DevnetConfig, nodes: usize, threshold: usize) -> Result<Vec<Step>, DevnetError> {
@@ -280,6 +326,36 @@ mod tests {
             )
             .contains("--charon")
         );
+    }
+
+    #[test]
+    fn faults_of_beacon_nodes_that_do_not_exist_are_refused() {
+        let with = |faces, faults: &[&str]| DevnetConfig {
+            beacon_nodes: faces,
+            bn_faults: faults.iter().map(|f| f.parse().unwrap()).collect(),
+            ..config(&[], &[])
+        };
+        Plan::new(&with(3, &["0:hang@1..2", "2:error@3..9"]), 4, 3).unwrap();
+        assert!(refusal(&with(3, &["3:hang@1..2"]), 4).contains("the last is 2"));
+        assert!(refusal(&with(0, &[]), 4).contains("--beacon-nodes 0"));
+        let blobs = DevnetConfig {
+            blobs: 73,
+            ..config(&[], &[])
+        };
+        assert!(refusal(&blobs, 4).contains("--blobs 73"));
+    }
+
+    #[test]
+    fn a_chain_outside_needs_its_own_cluster_and_has_no_faults_of_ours() {
+        let mut with = DevnetConfig {
+            beacon_node: vec!["http://127.0.0.1:5052".to_owned()],
+            ..config(&[], &[])
+        };
+        assert!(refusal(&with, 4).contains("--cluster"));
+        with.cluster = Some("here".into());
+        Plan::new(&with, 4, 3).unwrap();
+        with.bn_faults = vec!["0:hang@1..2".parse().unwrap()];
+        assert!(refusal(&with, 4).contains("--bn-fault"));
     }
 
     #[test]

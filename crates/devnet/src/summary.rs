@@ -3,17 +3,29 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
-use trireme_testutil::judge::{DutyKind, DutyReport, Report, Slashable};
+use trireme_testutil::judge::{DutyReport, PathReads, Slashable};
 
 /// What came of a run. Its JSON form is the last line of `--output json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// By kind of duty.
-    pub duties: BTreeMap<DutyKind, DutyReport>,
+    pub duties: BTreeMap<String, DutyReport>,
     /// Everything that a validator could be punished for.
     pub slashable: Vec<Slashable>,
     /// In the order of the cluster.
     pub nodes: Vec<NodeSummary>,
+    /// What nodes asked the beacon nodes for in the counted slots, by method and path; empty on a chain outside.
+    pub bn_reads: BTreeMap<String, BnReads>,
+}
+
+/// Reads of one path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BnReads {
+    /// The mean of a slot, of all nodes at all beacon nodes.
+    pub per_slot: f64,
+    /// The counts behind it.
+    #[serde(flatten)]
+    pub reads: PathReads,
 }
 
 /// One node.
@@ -32,16 +44,6 @@ pub struct NodeSummary {
 }
 
 impl Summary {
-    /// Puts together what the judge and the processes say.
-    #[must_use]
-    pub fn new(report: Report, slashable: Vec<Slashable>, nodes: Vec<NodeSummary>) -> Self {
-        Self {
-            duties: report.duties,
-            slashable,
-            nodes,
-        }
-    }
-
     /// Whether something was expected, and nothing was missed or slashable.
     #[must_use]
     pub fn is_good(&self) -> bool {
@@ -72,13 +74,7 @@ impl Summary {
             let _ = writeln!(
                 out,
                 "{}: {} of {} completed; sent {}/{}/{}/{} ms into the slot (p50/p90/p99/max)",
-                name(*kind),
-                duty.completed,
-                duty.expected,
-                o.p50,
-                o.p90,
-                o.p99,
-                o.max
+                kind, duty.completed, duty.expected, o.p50, o.p90, o.p99, o.max
             );
             for missed in duty.missed.iter().take(20) {
                 let _ = writeln!(out, "  missed in slot {}: {}", missed.slot, missed.reason);
@@ -97,6 +93,7 @@ impl Summary {
         if self.slashable.is_empty() {
             let _ = writeln!(out, "nothing slashable");
         }
+        self.write_reads(&mut out);
         for (n, node) in self.nodes.iter().enumerate() {
             let _ = writeln!(
                 out,
@@ -119,11 +116,28 @@ impl Summary {
         );
         out
     }
-}
 
-/// The kind's name, as in the JSON object.
-pub(crate) const fn name(kind: DutyKind) -> &'static str {
-    kind.name()
+    /// Paths that some node read more than twice in a slot at one beacon node, and how many reads there were in all.
+    fn write_reads(&self, out: &mut String) {
+        if self.bn_reads.is_empty() {
+            return;
+        }
+        let all: f64 = self.bn_reads.values().map(|r| r.per_slot).sum();
+        let often = self.bn_reads.iter().filter(|(_, r)| r.reads.above_two > 0);
+        let often: Vec<String> = often
+            .map(|(path, r)| format!("{path} (up to {})", r.reads.max))
+            .collect();
+        let which = if often.is_empty() {
+            "no path more than twice in a slot by one node at one beacon node".to_owned()
+        } else {
+            format!(
+                "more than twice in a slot by one node at one beacon node: {}",
+                often.join(", ")
+            )
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "beacon node reads: {all:.1} per slot; {which}");
+    }
 }
 
 #[cfg(test)]
@@ -153,9 +167,10 @@ mod tests {
             restarts: 0,
         };
         Summary {
-            duties: BTreeMap::from([(DutyKind::Proposer, duty)]),
+            duties: BTreeMap::from([("proposer".to_owned(), duty)]),
             slashable: vec![],
             nodes: vec![node],
+            bn_reads: BTreeMap::new(),
         }
     }
 
@@ -163,8 +178,28 @@ mod tests {
     fn the_object_has_the_documented_form_on_one_line() {
         assert_eq!(
             good().json(),
-            r#"{"duties":{"proposer":{"expected":2,"completed":2,"missed":[],"offset_ms":{"p50":1,"p90":2,"p99":3,"max":4}}},"slashable":[],"nodes":[{"implementation":"trireme","version":"v1","cpu_seconds":1.5,"max_rss_kib":2048,"restarts":0}]}"#
+            r#"{"duties":{"proposer":{"expected":2,"completed":2,"missed":[],"offset_ms":{"p50":1,"p90":2,"p99":3,"max":4}}},"slashable":[],"nodes":[{"implementation":"trireme","version":"v1","cpu_seconds":1.5,"max_rss_kib":2048,"restarts":0}],"bn_reads":{}}"#
         );
+    }
+
+    #[test]
+    fn reads_are_given_by_path_and_named_where_a_node_reads_too_often() {
+        let mut summary = good();
+        let reads = |total, max, above_two| BnReads {
+            per_slot: 1.5,
+            reads: PathReads { total, max, above_two },
+        };
+        summary.bn_reads.insert("GET /a".to_owned(), reads(24, 2, 0));
+        assert!(
+            summary
+                .text()
+                .contains("beacon node reads: 1.5 per slot; no path more than twice")
+        );
+        summary.bn_reads.insert("GET /b".to_owned(), reads(30, 5, 3));
+        assert!(summary.text().contains("3.0 per slot; more than twice"));
+        assert!(summary.text().contains("GET /b (up to 5)"));
+        let json = r#""GET /b":{"per_slot":1.5,"total":30,"max":5,"above_two":3}"#;
+        assert!(summary.json().contains(json), "{}", summary.json());
     }
 
     #[test]
@@ -187,7 +222,7 @@ mod tests {
             slot: 1,
             reason: "late".to_owned(),
         };
-        missed.duties.get_mut(&DutyKind::Proposer).unwrap().missed.push(late);
+        missed.duties.get_mut("proposer").unwrap().missed.push(late);
         assert_eq!(missed.exit_code(), 1);
         let mut slashable = good();
         let (first, second) = ("a".to_owned(), "b".to_owned());

@@ -1,20 +1,22 @@
 //! What a person sees while a run goes on: one row per slot and kind of duty as soon as its time is over.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{collections::BTreeMap, path::Path};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trireme_eth2::Slot;
-use trireme_testutil::judge::{DutyKind, Server, due, report};
+use trireme_testutil::judge::{DutyKind, DutyReport, Server, due, report};
 
 use crate::{
     config::Output,
-    metrics::Scrape,
+    metrics::{Scrape, Tracked},
     plan::{Plan, faulty},
-    summary::{Summary, name},
+    summary::Summary,
 };
 
 /// Columns: slot, duty, done, offset, round, partials.
-const HEADER: &str = "  slot  duty        done   sent after   round  partials by node";
+const HEADER: &str = "  slot  duty                   done   sent after   round  partials by node";
+/// On a chain outside: slot, duty, what each node has counted since the slot before.
+const HEADER_SAID: &str = "  slot  duty                  what nodes say: succeeded of those looked at";
 
 /// See the module.
 pub(crate) struct Table {
@@ -34,7 +36,7 @@ struct Observed {
 }
 
 /// The rows of a slot in the order of their time.
-const KINDS: [DutyKind; 2] = [DutyKind::Proposer, DutyKind::Attester];
+const KINDS: [DutyKind; 7] = DutyKind::ALL;
 
 impl Table {
     pub(crate) fn new(output: Output, plan: &Plan, slots: u64) -> Self {
@@ -91,7 +93,7 @@ impl Table {
     }
 
     /// All are ready.
-    pub(crate) fn announce(&mut self, first: u64, slots: u64) {
+    pub(crate) fn announce(&mut self, first: u64, slots: u64, judged: bool) {
         self.bar.set_message("");
         self.first = Some(first);
         self.next = KINDS.map(|kind| (kind, first)).into();
@@ -103,7 +105,15 @@ impl Table {
         self.line(&format!(
             "all nodes are ready; counting begins with slot {first}, {until}"
         ));
-        self.line(HEADER);
+        self.line(if judged { HEADER } else { HEADER_SAID });
+    }
+
+    /// Where validator clients find their node and their keys.
+    pub(crate) fn for_clients(&self, node: usize, api: &str, keys: &Path) {
+        self.line(&format!(
+            "node{node}: validator API {api}, share keystores with their password files in {}",
+            keys.display()
+        ));
     }
 
     /// Takes the counters from which the first slot's are counted.
@@ -116,7 +126,7 @@ impl Table {
     /// Keeps what the nodes say near the end of a slot.
     pub(crate) fn observe(&mut self, slot: u64, scrapes: &BTreeMap<usize, Scrape>) {
         for kind in KINDS {
-            let round = scrapes.values().filter_map(|s| s.round(name(kind))).max();
+            let round = scrapes.values().filter_map(|s| s.round(kind.name())).max();
             let partials = self.new_partials(kind, scrapes);
             self.observed.insert((slot, kind), Observed { round, partials });
         }
@@ -125,44 +135,79 @@ impl Table {
     /// Writes the rows of every slot before `until` whose time is over (or of all of them at the end).
     pub(crate) fn rows(&mut self, judge: &Server, until: u64, end: bool) {
         let now = judge.now();
-        let Some(first) = self.first else { return };
-        self.bar.set_position(until.saturating_sub(first));
-        let mut ready = Vec::new();
-        for (kind, next) in &mut self.next {
-            while *next < until && (end || judge.with(|j| due(j, *kind, Slot(*next))) <= now) {
-                ready.push((*next, Reverse(*kind)));
+        self.progress(until);
+        let mut ready: BTreeMap<u64, Vec<DutyKind>> = BTreeMap::new();
+        for kind in KINDS {
+            let Some(next) = self.next.get_mut(&kind) else { continue };
+            while *next < until && (end || judge.with(|j| due(j, kind, Slot(*next))) <= now) {
+                ready.entry(*next).or_default().push(kind);
                 *next = next.saturating_add(1);
             }
         }
-        ready.sort_unstable();
-        for (slot, Reverse(kind)) in ready {
+        for (slot, kinds) in ready {
             let counted = judge.with(|j| report(j, slot..slot.saturating_add(1)));
-            let Some(duty) = counted.duties.get(&kind) else {
-                continue;
-            };
-            let offset = if duty.completed > 0 {
-                format!("{} ms", duty.offset_ms.max)
-            } else {
-                "–".to_owned()
-            };
-            let observed = self.observed.remove(&(slot, kind));
-            let round = observed.as_ref().and_then(|o| o.round).filter(|_| duty.completed > 0);
-            self.line(&format!(
-                "{slot:>6}  {:<10} {:>5}   {offset:>10}   {:>5}  {}",
-                name(kind),
-                format!("{}/{}", duty.completed, duty.expected),
-                round.map_or("–".to_owned(), |r| r.to_string()),
-                observed.map_or("–".to_owned(), |o| o.partials),
-            ));
-            for missed in &duty.missed {
-                self.line(&format!("        missed: {}", missed.reason));
+            for kind in kinds {
+                let observed = self.observed.remove(&(slot, kind));
+                if let Some(duty) = counted.duties.get(&kind) {
+                    self.row(slot, kind.name(), duty, observed);
+                }
             }
+        }
+    }
+
+    fn progress(&self, until: u64) {
+        if let Some(first) = self.first {
+            self.bar.set_position(until.saturating_sub(first));
+        }
+    }
+
+    fn row(&self, slot: u64, name: &str, duty: &DutyReport, observed: Option<Observed>) {
+        let offset = if duty.completed > 0 {
+            format!("{} ms", duty.offset_ms.max)
+        } else {
+            "–".to_owned()
+        };
+        let round = observed.as_ref().and_then(|o| o.round).filter(|_| duty.completed > 0);
+        self.line(&format!(
+            "{slot:>6}  {name:<20} {:>7}   {offset:>10}   {:>5}  {}",
+            format!("{}/{}", duty.completed, duty.expected),
+            round.map_or("–".to_owned(), |r| r.to_string()),
+            observed.map_or("–".to_owned(), |o| o.partials),
+        ));
+        for missed in &duty.missed {
+            self.line(&format!("        missed: {}", missed.reason));
+        }
+    }
+
+    /// A row about something that only the nodes know of: when, what, and whether it was done.
+    pub(crate) fn agreed(&self, slot: u64, name: &str, done: bool) {
+        let done = u8::from(done);
+        self.line(&format!(
+            "{slot:>6}  {name:<20} {:>7}   {:>10}       –  –",
+            format!("{done}/1"),
+            "–"
+        ));
+    }
+
+    /// Rows of a chain outside.
+    pub(crate) fn said(&self, slot: u64, news: &BTreeMap<String, BTreeMap<usize, Tracked>>) {
+        self.progress(slot);
+        for (duty, nodes) in news {
+            let each = nodes.iter().map(|(n, t)| format!("node{n} {}/{}", t.done, t.expected));
+            self.line(&format!(
+                "{slot:>6}  {duty:<20}  {}",
+                each.collect::<Vec<_>>().join("  ")
+            ));
         }
     }
 
     /// Partial signatures that the first node that says so has stored since it was last asked, by sender.
     fn new_partials(&mut self, kind: DutyKind, scrapes: &BTreeMap<usize, Scrape>) -> String {
-        let Some(now) = scrapes.values().map(|s| s.partials(name(kind))).find(|p| !p.is_empty()) else {
+        let Some(now) = scrapes
+            .values()
+            .map(|s| s.partials(kind.name()))
+            .find(|p| !p.is_empty())
+        else {
             return "–".to_owned();
         };
         let before = self.partials.insert(kind, now.clone()).unwrap_or_default();
@@ -183,11 +228,7 @@ impl Table {
 
     /// The last words.
     #[expect(clippy::print_stdout, reason = "this is the command's output")]
-    pub(crate) fn summary(&self, summary: &Summary, judge: &Server) {
-        let unknown = judge.unknown_requests();
-        if !unknown.is_empty() {
-            self.line(&format!("requests that this beacon node does not have: {unknown:?}"));
-        }
+    pub(crate) fn summary(&self, summary: &Summary) {
         self.line("");
         self.line(summary.text().trim_end());
         if self.output == Output::Json {

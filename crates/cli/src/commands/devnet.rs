@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use trireme_devnet::{DevnetConfig, NodeAtSlot};
+use trireme_devnet::DevnetConfig;
 use trireme_telemetry::LogConfig;
 
 use crate::{
@@ -38,19 +38,30 @@ pub fn config(flags: &DevnetFlags) -> Result<DevnetSettings, Problems> {
         fork: flags.fork.clone(),
         dir: given(&flags.dir).map(PathBuf::from),
         output: p.or_default("output", flags.output.parse()),
-        kills: plan("kill", &flags.kill, p),
-        restarts: plan("restart", &flags.restart, p),
+        kills: each("kill", &flags.kill, p),
+        restarts: each("restart", &flags.restart, p),
         allow_loss: p.bool("allow-loss", &flags.allow_loss),
         charon: given(&flags.charon).map(PathBuf::from),
         charon_nodes: p.number("charon-nodes", &flags.charon_nodes),
         cluster: given(&flags.cluster).map(PathBuf::from),
+        beacon_nodes: p.number("beacon-nodes", &flags.beacon_nodes),
+        bn_faults: each("bn-fault", &flags.bn_fault, p),
+        blobs: p.number("blobs", &flags.blobs),
+        builder: p.bool("builder", &flags.builder),
+        sync_committee: p.number("sync-committee", &flags.sync_committee),
+        beacon_node: p.list("beacon-node", &flags.beacon_node),
+        vc: p.or_default("vc", flags.vc.parse()),
         binary: None,
     };
     let log = log_config(&flags.log, p);
     problems.finish(DevnetSettings { devnet, log })
 }
 
-fn plan(flag: &str, texts: &[String], problems: &mut Problems) -> Vec<NodeAtSlot> {
+/// Every item of a list, read; what cannot be read is a problem.
+fn each<T>(flag: &str, texts: &[String], problems: &mut Problems) -> Vec<T>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
     let list = problems.list(flag, texts);
     list.iter()
         .filter_map(|text| match text.parse() {
@@ -66,7 +77,7 @@ fn plan(flag: &str, texts: &[String], problems: &mut Problems) -> Vec<NodeAtSlot
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use trireme_devnet::DevnetConfig;
+    use trireme_devnet::{Clients, DevnetConfig};
 
     use crate::flags::{Cli, Command};
 
@@ -95,6 +106,11 @@ mod tests {
             plan.restarts.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["2@14", "5@16"]
         );
+        let faults = parse(&["--bn-fault", "0:hang@20..40", "--bn-fault=1:error@30..50", "--vc=none"]).unwrap();
+        assert_eq!(faults.devnet.bn_faults.len(), 2);
+        assert_eq!(faults.devnet.vc, Clients::None);
+        let problems = parse(&["--bn-fault", "0:gone@1..2"]).unwrap_err().to_string();
+        assert!(problems.contains("--bn-fault: there is no fault"), "{problems}");
         let problems = parse(&["--kill", "2", "--output", "xml"]).unwrap_err().to_string();
         assert!(problems.contains("--kill: \"2\" is not NODE@SLOT"), "{problems}");
         assert!(problems.contains("--output"), "{problems}");

@@ -50,6 +50,27 @@ pub struct DevnetFlags {
     /// Use the existing folders node0, node1, ... in this folder.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub cluster: String,
+    /// How many beacon nodes show the chain; every node is given all of them.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub beacon_nodes: String,
+    /// A fault of a beacon node, as FACE:KIND@SLOT..SLOT: 0:hang@20..40 for the first one. Kinds: slow, error, hang, optimistic, behind, wrong-chain, other-fork-epoch; may be repeated.
+    #[arg(long, value_name = "LIST")]
+    pub bn_fault: Vec<String>,
+    /// Blobs in each block from Deneb on.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub blobs: String,
+    /// Blocks come from a builder: blinded proposals and registrations.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
+    pub builder: String,
+    /// At most so many validators sit in the sync committee.
+    #[arg(long, value_name = "NUMBER", default_value = "4")]
+    pub sync_committee: String,
+    /// Beacon nodes of a chain outside in the place of our own; the nodes say what came of their duties. Needs --cluster.
+    #[arg(long, value_name = "LIST")]
+    pub beacon_node: Vec<String>,
+    /// Validator clients: mock, or none to start your own.
+    #[arg(long, value_name = "TEXT", default_value = "mock")]
+    pub vc: String,
     /// Log lines.
     #[command(flatten)]
     pub log: LogFlags,
