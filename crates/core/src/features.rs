@@ -148,7 +148,8 @@ impl Feature {
             | Self::ProposalTimeout
             | Self::Linear
             | Self::AttestationInclusion
-            | Self::MockAlpha => None,
+            | Self::MockAlpha
+            | Self::ChainSplitHalt => None,
             Self::FetchOnlyCommIdx0 => {
                 Some("attestation data is asked for once per slot, for one committee, at every fork")
             }
@@ -157,7 +158,6 @@ impl Feature {
             Self::GnosisBlockHotfix => Some("blocks of Gnosis and Chiado need no special treatment"),
             Self::SseReorgDuties => Some("duties are resolved again when their dependent root changes"),
             Self::Quic => Some("connections are made over TCP"),
-            Self::ChainSplitHalt => Some("the leader's attestation data is not compared with our own"),
             Self::FetchAttOnBlock | Self::FetchAttOnBlockWithDelay => {
                 Some("attestation data is fetched a third into the slot")
             }

@@ -28,7 +28,7 @@ use trireme_core::{
     scheme::Bls,
 };
 use trireme_store::{Owner, SledStore};
-use trireme_telemetry::{Monitoring, metrics as telemetry};
+use trireme_telemetry::{Monitoring, health::HealthMetrics, metrics as telemetry};
 
 use crate::{
     NodeConfig, NodeError, about, chain,
@@ -37,7 +37,7 @@ use crate::{
     listen, network,
     ready::{BeaconPeers, Check, Ready},
     stop::{Parts, Shutdown},
-    vapi,
+    telling, vapi,
     workflow::{Lives, Ports, Settings, Workflow, timing},
 };
 
@@ -70,6 +70,10 @@ pub async fn run(config: NodeConfig, shutdown: Shutdown) -> Result<(), NodeError
         blocking(move || journal.close()).await;
     }
     drop(held);
+    {
+        let config = config.clone();
+        blocking(move || telling::close_outlets(&config)).await;
+    }
     result
 }
 
@@ -165,15 +169,10 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
         life.task("private key lock", async move { file.keep(clock.as_ref()).await });
     }
     log_lock(config, &loaded);
+    telling::open_outlets(config, &loaded, life)?;
     let graffiti = graffiti(config, &loaded)?;
 
-    if config.validator_api.tls.is_some() {
-        return Err(NodeError::Setting {
-            flag: "--vc-tls-cert-file",
-            reason: "TLS at the validator API is not built yet; leave the flag out, or put a TLS proxy in front"
-                .to_owned(),
-        });
-    }
+    let vapi_settings = vapi::settings(config)?;
 
     // Places to listen: before anything is written or sent.
     let vapi_listener = listen::bind(VALIDATOR_API_FLAG, &config.validator_api.address).await?;
@@ -186,13 +185,14 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
         Some(address) => Some(listen::bind(MONITORING_FLAG, address).await?),
         None => None,
     };
-    let node_version = about::node_version(&config.version);
+    let debug_listener = telling::bind_debug(config).await?;
     let early_stop = CancellationToken::new();
-    let early_end = vapi::serve_early(life, early_listener, node_version.clone(), early_stop.clone());
+    let early_end = vapi::serve_early(life, early_listener, &vapi_settings, early_stop.clone());
 
     // Metrics and readiness.
     let registry = Arc::new(Mutex::new(telemetry::registry(&about::labels(config, &loaded))));
-    let ready = register(&registry, config, &loaded, life, clock.as_ref());
+    let (ready, health) = register(&registry, config, &loaded, life, clock.as_ref());
+    telling::watch_health(&registry, health, config, &loaded, life);
     if let Some(listener) = monitoring_listener {
         serve_monitoring(life, listener, &registry, &ready);
     }
@@ -222,22 +222,22 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
             })?
     };
 
-    // The chain. A beacon node that is down is waited for.
-    let client = Arc::new(chain::beacon_client(&config.beacon, &registry)?);
-    let chain = Arc::new(chain::wait_for_chain(&client, &loaded).await?);
-    client.describe().await;
-    client.check_clock(clock.as_ref()).await;
+    // The chain. Beacon nodes that are down are waited for.
+    let clients = chain::beacon_clients(&config.beacon, &registry)?;
+    let chain = Arc::new(chain::wait_for_chain(&clients, &loaded).await?);
     let timing = timing(&chain);
-    {
-        let (client, clock) = (Arc::clone(&client), Arc::clone(&clock));
-        life.task("head events", async move {
-            client.follow_events(clock.as_ref(), timing).await
-        });
-    }
+    let beacons =
+        trireme_beacon::Pool::start(&clients, Arc::clone(&chain), timing, Arc::clone(&clock), life).await;
+    let beacons = Arc::new(beacons);
+    beacons.check_clocks().await;
     let beacon_peers = BeaconPeers::default();
-    life.task("beacon node's peers", beacon_peers.clone().count(Arc::clone(&client)));
+    life.task("beacon node's peers", beacon_peers.clone().count(Arc::clone(&beacons)));
     let caches = CacheMetrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
-    let beacon: Arc<dyn BeaconNode> = Arc::new(DutiesOnce::new(client, chain.slots_per_epoch, caches.clone()));
+    let beacon: Arc<dyn BeaconNode> = Arc::new(DutiesOnce::new(
+        Arc::clone(&beacons) as _,
+        chain.slots_per_epoch,
+        caches.clone(),
+    ));
 
     // The workflow.
     let lives = Lives {
@@ -272,6 +272,10 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     )
     .await?;
 
+    if let Some(listener) = debug_listener {
+        telling::serve_debug(listener, Arc::clone(&workflow.consensus), config, life);
+    }
+
     // The validator client may come.
     early_stop.cancel();
     if tokio::time::timeout(EARLY_GRACE, early_end.cancelled()).await.is_err() {
@@ -282,6 +286,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let vapi_stop = CancellationToken::new();
     vapi::serve_validator_api(
         config,
+        vapi_settings,
         &vapi,
         vapi_listener,
         workflow,
@@ -343,13 +348,13 @@ fn log_lock(config: &NodeConfig, loaded: &Loaded) {
     );
 }
 
-fn register(registry: &Mutex<Registry>, config: &NodeConfig, loaded: &Loaded, life: &Life, clock: &dyn Clock) -> Ready {
+fn register(registry: &Mutex<Registry>, config: &NodeConfig, loaded: &Loaded, life: &Life, clock: &dyn Clock) -> (Ready, HealthMetrics) {
     let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
     about::register(&mut registry, config, loaded, clock.now());
-    telemetry::log_counters().register(&mut registry);
+    trireme_telemetry::logs::log_counters().register(&mut registry);
     let life = life.clone();
     telemetry::ProcessMetrics::new(move || life.running().values().sum()).register(&mut registry);
-    Ready::new(&mut registry)
+    (Ready::new(&mut registry), HealthMetrics::register(&mut registry))
 }
 
 fn serve_monitoring(life: &Life, listener: TcpListener, registry: &Arc<Mutex<Registry>>, ready: &Ready) {
@@ -404,5 +409,6 @@ fn consensus_config(features: &FeatureSet) -> ConsensusConfig {
             proposal_timeout: features.enabled(Feature::ProposalTimeout),
         },
         participate: features.enabled(Feature::ConsensusParticipate),
+        chain_split_halt: features.enabled(Feature::ChainSplitHalt),
     }
 }

@@ -14,6 +14,7 @@ use trireme_qbft::{Draft, Effect, Input, Instance, Params, Process, Round, Rule,
 
 use super::{
     Consensus, ConsensusError, Entry, PROTOCOL, Proposal,
+    compare::compare,
     hash::ValueHash,
     lane, next_message,
     receive::Opened,
@@ -47,6 +48,10 @@ struct Runner {
     /// Messages taken since the timer was due.
     overdue: usize,
     proposed_at: Option<UnixTime>,
+    /// Our own proposal.
+    own: Option<ValueHash>,
+    /// A leader's proposal that waits to be compared with ours.
+    comparing: Option<(Round, ValueHash)>,
     /// A round after the first ended with fewer than a quorum of ROUND-CHANGEs.
     few_round_changes: bool,
     decided: bool,
@@ -67,6 +72,8 @@ pub(super) async fn run(consensus: Arc<Consensus>, entry: Arc<Entry>, cx: DutyCx
         due: None,
         overdue: 0,
         proposed_at: None,
+        own: None,
+        comparing: None,
         few_round_changes: false,
         decided: false,
         sniffed: Some(Sniffed::new(parts.clock.now())),
@@ -140,6 +147,35 @@ impl Runner {
         self.values.insert(hash, value);
         self.proposed_at = Some(at);
         self.inputs.push_back(Input::Propose(hash));
+        self.own = Some(hash);
+        self.compare();
+    }
+
+    /// Answers the algorithm's question as soon as our own data is there. Until then the round's timer runs on; what is
+    /// answered in a later round is of no effect.
+    fn compare(&mut self) {
+        let Some(own) = self.own.and_then(|hash| self.values.get(&hash)) else {
+            return;
+        };
+        let Some((round, hash)) = self.comparing.take() else {
+            return;
+        };
+        let duty = self.entry.duty;
+        let Some(leaders) = self.values.get(&hash) else {
+            return;
+        };
+        let found = compare(duty, leaders, own);
+        if !found.agrees {
+            tracing::warn!(parent: &self.cx.span, %duty, round = round.0,
+                "the leader attests on another chain than our beacon node follows; its proposal is not supported");
+        } else if found.missing > 0 {
+            tracing::warn!(parent: &self.cx.span, %duty, round = round.0, validators = found.missing,
+                "the leader attests for validators that we have no attestation for");
+        }
+        self.inputs.push_back(Input::Compared {
+            round,
+            agrees: found.agrees,
+        });
     }
 
     async fn verify(&mut self, from: usize, opened: Opened) -> Result<(), ConsensusError> {
@@ -201,8 +237,9 @@ impl Runner {
                 self.due = None;
                 Ok(())
             }
-            Effect::Compare { round, .. } => {
-                self.inputs.push_back(Input::Compared { round, agrees: true });
+            Effect::Compare { round, value } => {
+                self.comparing = Some((round, value));
+                self.compare();
                 Ok(())
             }
             Effect::Decide { value, round, .. } => {

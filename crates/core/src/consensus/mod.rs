@@ -12,6 +12,7 @@
 //! Not here: the algorithm (`trireme_qbft`), storing decisions (`dutydb`, `infosync`), the exchange before an agreement on
 //! priorities (`priority`).
 
+mod compare;
 pub mod hash;
 mod inbox;
 mod instance;
@@ -121,6 +122,9 @@ pub struct ConsensusConfig {
     pub timers: TimerFeatures,
     /// Feature `consensus_participate`, on by default: instances begin at the duty's offset, before own data is there.
     pub participate: bool,
+    /// Feature `chain_split_halt`, off by default: a leader's attestations get no support if our own beacon node has
+    /// another source or target.
+    pub chain_split_halt: bool,
 }
 
 impl Default for ConsensusConfig {
@@ -128,6 +132,7 @@ impl Default for ConsensusConfig {
         Self {
             timers: TimerFeatures::default(),
             participate: true,
+            chain_split_halt: false,
         }
     }
 }
@@ -504,7 +509,7 @@ impl Consensus {
         let params = Params {
             nodes: self.nodes,
             leader_offset: leader_offset(entry.duty),
-            compare: false,
+            compare: self.parts.config.chain_split_halt && entry.duty.kind == DutyType::Attester,
             abstain,
         };
         let me = Process(self.parts.net.me().0);

@@ -22,14 +22,14 @@ use trireme_core::{
         receive::{Refusal, Signers, open},
         wire::{Carried, frame, seal},
     },
-    data::UnsignedDataSet,
+    data::{UnsignedData, UnsignedDataSet},
     definitions::DutyDefinitionSet,
     gate::DutyGate,
     life::Life,
     ports::{Clock, Handler, Inbound, NetError, Peer, PeerNet, ProtocolId, ServeGuard},
     step::{StepError, StepName},
 };
-use trireme_eth2::Slot;
+use trireme_eth2::{Root, Slot};
 use trireme_keys::{IdentityKey, PeerId};
 use trireme_qbft::{Kind, Msg, Nodes, Process, Round, Signed, Vote};
 
@@ -91,11 +91,16 @@ struct Bench {
     hub: Arc<Hub>,
     clock: Arc<dyn Clock>,
     life: Life,
+    config: ConsensusConfig,
     nodes: BTreeMap<u8, Node>,
 }
 
 /// `count` nodes started at second `start`; slots are 12 s, genesis is at zero.
 fn bench(count: u8, start: u64) -> Bench {
+    bench_with(count, start, ConsensusConfig::default())
+}
+
+fn bench_with(count: u8, start: u64, config: ConsensusConfig) -> Bench {
     let life = Life::new();
     let clock: Arc<dyn Clock> = SimClock::starting_at(UnixTime::from_secs(start));
     let mut bench = Bench {
@@ -103,6 +108,7 @@ fn bench(count: u8, start: u64) -> Bench {
         hub: Hub::of(count, life.clone()),
         clock,
         life,
+        config,
         nodes: BTreeMap::new(),
     };
     for me in 0..count {
@@ -128,7 +134,7 @@ impl Bench {
             timing: timing(SPE),
             compute: Arc::new(Inline),
             life: life.clone(),
-            config: ConsensusConfig::default(),
+            config: self.config,
             metrics: ConsensusMetrics::register(&mut Registry::default()),
         };
         let consensus = Arc::new(Consensus::new(parts).unwrap());
@@ -166,10 +172,14 @@ impl Bench {
 
     /// Lets `node` propose its own view in the background, as the workflow does.
     fn propose(&self, node: u8, duty: Duty) {
+        self.propose_set(node, duty, data(duty.slot, 2, node + 1));
+    }
+
+    fn propose_set(&self, node: u8, duty: Duty, set: UnsignedDataSet) {
         let consensus = Arc::clone(&self.nodes[&node].consensus);
         let cx = cx_source(timing(SPE)).cx(duty);
         self.nodes[&node].life.task("propose", async move {
-            let _ = consensus.propose(cx, Arc::new(data(duty.slot, 2, node + 1))).await;
+            let _ = consensus.propose(cx, Arc::new(set)).await;
         });
     }
 
@@ -254,6 +264,74 @@ async fn nodes_without_data_of_their_own_decide_too() {
     bench.propose(leads(DUTY, 1), DUTY);
     bench.until_millis(BEGIN * 1000 + 500).await;
     assert_eq!(bench.decisions().len(), 4);
+}
+
+/// A view with this target; heads differ by node in any case.
+fn on_chain(node: u8, target: u8) -> UnsignedDataSet {
+    let mut set = view(node);
+    for data in set.0.values_mut() {
+        let UnsignedData::Attestation(attestation) = data else {
+            panic!("attestations only")
+        };
+        attestation.data.target.root = Root([target; 32]);
+    }
+    set
+}
+
+/// All nodes compare; the first leader is on chain 9, the others on chain 8.
+fn split() -> Bench {
+    let config = ConsensusConfig {
+        chain_split_halt: true,
+        ..ConsensusConfig::default()
+    };
+    bench_with(4, 0, config)
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_feature_a_leader_on_another_chain_gets_no_support_and_a_later_one_decides() {
+    let bench = split();
+    let first = leads(DUTY, 1);
+    bench.until(BEGIN).await;
+    for node in 0..4 {
+        bench.participate(node, DUTY);
+        bench.propose_set(node, DUTY, on_chain(node, if node == first { 9 } else { 8 }));
+    }
+    bench.until_millis(BEGIN * 1000 + 1_900).await;
+    assert!(
+        bench.decisions().is_empty(),
+        "round 1 ends with a proposal, so after two seconds"
+    );
+    bench.until(BEGIN + 8).await;
+    let decisions = bench.decisions();
+    assert_eq!(decisions.len(), 4, "the odd one learns what the others decided");
+    // Round 2's time is over when round 1 ends, so whether its leader or the third decides is a matter of milliseconds.
+    let others: Vec<_> = (0..4).filter(|n| *n != first).map(|n| on_chain(n, 8)).collect();
+    for set in decisions.values() {
+        assert_eq!(*set, decisions[&first]);
+        assert!(others.contains(set));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_feature_a_proposal_waits_for_our_own_data_and_different_heads_are_one_chain() {
+    let bench = split();
+    let first = leads(DUTY, 1);
+    bench.until(BEGIN).await;
+    for node in 0..4 {
+        bench.participate(node, DUTY);
+    }
+    bench.propose_set(first, DUTY, on_chain(first, 8));
+    bench.until_millis(BEGIN * 1000 + 700).await;
+    assert!(bench.decisions().is_empty(), "nobody else can compare");
+    for node in (0..4).filter(|n| *n != first) {
+        bench.propose_set(node, DUTY, on_chain(node, 8));
+    }
+    bench.until_millis(BEGIN * 1000 + 1_200).await;
+    let decisions = bench.decisions();
+    assert_eq!(decisions.len(), 4);
+    for set in decisions.values() {
+        assert_eq!(**set, on_chain(first, 8));
+    }
 }
 
 #[tokio::test(start_paused = true)]
