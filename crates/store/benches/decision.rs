@@ -7,7 +7,7 @@ use divan::Bencher;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use trireme_core::{
-    Duty, DutyType, PubKey, ShareIdx, SlotTiming,
+    Duty, DutyType, PubKey, ShareIdx, SlotTiming, UnixTime,
     clock::SystemClock,
     cx::CxSource,
     data::{AttestationDuty, UnsignedData, UnsignedDataSet},
@@ -27,7 +27,8 @@ fn main() {
     divan::main();
 }
 
-const SLOT: Slot = Slot(1);
+const SLOT: Slot = Slot(33);
+const SLOT_SECONDS: u64 = 3_600;
 
 fn decided(validators: u64) -> Arc<UnsignedDataSet> {
     let checkpoint = |n| Checkpoint {
@@ -78,8 +79,8 @@ fn block(blobs: usize) -> Arc<UnsignedDataSet> {
 fn run(bencher: Bencher<'_, '_>, kind: DutyType, set: &Arc<UnsignedDataSet>) {
     let rt = Runtime::new().expect("a runtime");
     let timing = SlotTiming {
-        genesis: SystemClock.now(),
-        slot_duration: Duration::from_secs(3_600),
+        genesis: UnixTime::from_secs(SystemClock.now().secs().saturating_sub(SLOT.0 * SLOT_SECONDS)),
+        slot_duration: Duration::from_secs(SLOT_SECONDS),
         slots_per_epoch: 32,
     };
     let owner = Owner {
