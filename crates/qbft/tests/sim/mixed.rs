@@ -4,7 +4,7 @@ use rand::{RngExt, seq::IndexedRandom};
 
 use crate::{
     cast::Role,
-    villains::{ALL, up_to_f},
+    villains::{ALL, Maker, up_to_f, usurper},
     world::{World, check},
 };
 
@@ -34,7 +34,11 @@ fn roles(count: u8, rng: &mut rand_chacha::ChaCha8Rng) -> Vec<Role> {
             })
             .collect();
     }
-    let sorts: Vec<_> = ALL.sample(rng, 2).copied().collect();
+    let sorts: Vec<Maker> = if rng.random_bool(0.25) {
+        vec![usurper::make]
+    } else {
+        ALL.sample(rng, 2).copied().collect()
+    };
     up_to_f(count, &sorts, rng)
 }
 

@@ -7,7 +7,9 @@ use std::{
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use trireme_qbft::{Draft, Effect, Input, Instance, Kind, Msg, Nodes, Params, Process, Round, Signed, Trace, Value, Vote};
+use trireme_qbft::{
+    Draft, Effect, Input, Instance, Kind, Msg, Nodes, Params, Process, Round, Signed, Trace, Value, Vote,
+};
 
 use crate::cast::{Heard, Role, Villain, Voice};
 
@@ -52,10 +54,7 @@ enum Event {
     Start,
     Propose,
     Deliver(M),
-    Timer {
-        round: Round,
-        generation: u64,
-    },
+    Timer { round: Round, generation: u64 },
     Tick,
 }
 
@@ -107,6 +106,9 @@ pub(crate) enum Squeeze {
     Unheard,
     /// COMMITs reach one honest process only, and its DECIDED nobody: it decides alone.
     Alone(u8),
+    /// PREPAREs reach villains and, from this one on around the circle, only as many honest processes as with all
+    /// villains make a quorum: these are bound to the value, the others are not.
+    Few(u8),
     /// The proposal reaches villains only.
     Mute,
 }
@@ -190,11 +192,18 @@ impl Weather {
 
     /// Fast and without loss, but in the first rounds just that is missing which would make a decision known.
     fn almost_decided(rng: &mut ChaCha8Rng, count: u8) -> Self {
-        let squeezes = (0..rng.random_range(1..6))
-            .map(|_| match rng.random_range(0..10) {
+        // A leader that comes to its turn again, nobody in between, and a first round that binds some.
+        let twice = rng.random_bool(0.3);
+        let rounds = if twice { 4 } else { rng.random_range(1..6) };
+        let squeezes = (0..rounds)
+            .map(|n| match rng.random_range(0..12) {
+                _ if twice && n > 0 => Squeeze::Mute,
+                0..6 if twice => Squeeze::Few(rng.random_range(0..count)),
+                _ if twice => Squeeze::Alone(rng.random_range(0..count)),
                 0..4 => Squeeze::Unheard,
                 4..8 => Squeeze::Alone(rng.random_range(0..count)),
-                8 => Squeeze::Mute,
+                8..10 => Squeeze::Few(rng.random_range(0..count)),
+                10 => Squeeze::Mute,
                 _ => Squeeze::Open,
             })
             .collect();
@@ -209,7 +218,7 @@ impl Weather {
     }
 
     /// Whether the squeeze of its round keeps `vote` from an honest process.
-    fn squeezed(&self, vote: &Vote<Word>, to: u8) -> bool {
+    fn squeezed(&self, vote: &Vote<Word>, to: u8, nodes: Nodes) -> bool {
         let round = usize::try_from(vote.round.0 - 1).unwrap_or(usize::MAX);
         match self.squeezes.get(round) {
             None | Some(Squeeze::Open) => false,
@@ -218,6 +227,14 @@ impl Weather {
                 Kind::Commit => to != *lucky,
                 Kind::Decided => true,
                 Kind::PrePrepare | Kind::Prepare | Kind::RoundChange => false,
+            },
+            Some(Squeeze::Few(first)) => match vote.kind {
+                Kind::Prepare => {
+                    let place = (to + nodes.count() - first) % nodes.count();
+                    usize::from(place) >= nodes.quorum() - nodes.faulty()
+                }
+                Kind::Commit | Kind::Decided => true,
+                Kind::PrePrepare | Kind::RoundChange => false,
             },
             Some(Squeeze::Mute) => vote.kind == Kind::PrePrepare,
         }
@@ -469,9 +486,11 @@ impl World {
             self.note(|| format!("{me} <- {}", describe(&input)));
             let claim = match &input {
                 Input::Message(m) if m.signed.vote.kind == Kind::RoundChange => Some(m.signed.vote),
-                Input::Message(_) | Input::Start | Input::Propose(_) | Input::Timeout { .. } | Input::Compared { .. } => {
-                    None
-                }
+                Input::Message(_)
+                | Input::Start
+                | Input::Propose(_)
+                | Input::Timeout { .. }
+                | Input::Compared { .. } => None,
             };
             let actor = &mut self.actors[usize::from(me)];
             let listens = actor.villain.is_none() && actor.instance.decision().is_none();
@@ -570,7 +589,7 @@ impl World {
             return;
         }
         // What a villain sends is never kept back, only what reaches it besides.
-        if !calm && !villainous && weather.squeezed(&msg.signed.vote, to) {
+        if !calm && !villainous && weather.squeezed(&msg.signed.vote, to, self.nodes) {
             return;
         }
         let limit = if calm || villainous { CALM_DELAY } else { weather.delay };

@@ -1,11 +1,13 @@
 //! Waits until a value is almost decided, then uses its turn to lead: every way that it knows to make another value
 //! look allowed, one proposal after the other. An honest process drops all of them.
 //!
-//! Until then it helps: it votes like an honest process, but says of itself that it holds no lock. Schedules in which
-//! one process decides alone and the others do not hear of it ([`Squeeze`](crate::world::Squeeze)) are its feast.
+//! Until then it helps: it votes like an honest process, but says of itself that it holds no lock; where it leads round
+//! 1 it proposes its own value to one process. Schedules in which one process decides alone and the others do not hear
+//! of it ([`Squeeze`](crate::world::Squeeze)) are its feast.
 
 use std::sync::Arc;
 
+use rand::RngExt;
 use trireme_qbft::{Kind, Round, Vote};
 
 use crate::{
@@ -29,8 +31,11 @@ impl Villain for Usurper {
         match heard {
             Heard::Draft(draft) => match draft.vote.kind {
                 Kind::PrePrepare if draft.vote.round > Round::FIRST => {}
+                Kind::PrePrepare => split_first_round(voice, draft.vote.value),
                 Kind::RoundChange => change_round(voice, draft.vote.round),
-                Kind::PrePrepare | Kind::Prepare | Kind::Commit | Kind::Decided => voice.behave(draft),
+                Kind::Prepare | Kind::Commit => voice.behave(draft),
+                // What it knows of a decision it keeps to itself.
+                Kind::Decided => {}
             },
             Heard::Message(msg) => {
                 let round = msg.signed.vote.round;
@@ -45,6 +50,21 @@ impl Villain for Usurper {
             }
             Heard::Tick => {}
         }
+    }
+}
+
+/// One value for all but one, and support for both.
+fn split_first_round(voice: &mut Voice<'_>, value: Option<Word>) {
+    let (others, mine) = (voice.others(), mine(voice));
+    let odd = voice.rng.random_range(0..others.len());
+    for (n, to) in others.into_iter().enumerate() {
+        let value = if n == odd { Some(mine) } else { value };
+        let proposal = voice.cast(Kind::PrePrepare, Round::FIRST, value, None);
+        voice.send(to, &proposal, &Arc::default());
+    }
+    for value in [value, Some(mine)] {
+        let support = voice.cast(Kind::Prepare, Round::FIRST, value, None);
+        voice.send_all(&support, &Arc::default());
     }
 }
 
@@ -88,8 +108,8 @@ fn others_in(voice: &Voice<'_>, round: Round) -> Vec<S> {
     found
 }
 
-/// Values that a quorum supported, its own support included if it had liked, by round.
-fn supported(voice: &Voice<'_>, below: Round) -> Vec<(Round, Word)> {
+/// Values that at least `enough` supported, its own support included if it had liked, by round.
+fn supported(voice: &Voice<'_>, below: Round, enough: usize) -> Vec<(Round, Word)> {
     let mut all: Vec<(Round, Word)> = voice
         .library
         .iter()
@@ -98,8 +118,7 @@ fn supported(voice: &Voice<'_>, below: Round) -> Vec<(Round, Word)> {
         .collect();
     all.sort_unstable();
     all.dedup();
-    let quorum = voice.params.nodes.quorum();
-    all.retain(|(round, value)| prepares(voice, *round, *value).len() >= quorum);
+    all.retain(|(round, value)| prepares(voice, *round, *value).len() >= enough);
     all
 }
 
@@ -116,10 +135,12 @@ fn prepares(voice: &Voice<'_>, round: Round, value: Word) -> Vec<S> {
 /// Every forgery at once. Only the first that is believed counts, so their order is random.
 fn usurp(voice: &mut Voice<'_>, round: Round) {
     let changes = others_in(voice, round);
-    let locks = supported(voice, round);
+    let quorum = voice.params.nodes.quorum();
+    let locks = supported(voice, round, quorum);
     let mine = mine(voice);
     let free = voice.cast(Kind::RoundChange, round, None, None);
-    let claim = |voice: &Voice<'_>, at: Round, value: Word| voice.cast(Kind::RoundChange, round, None, Some((at, value)));
+    let claim =
+        |voice: &Voice<'_>, at: Round, value: Word| voice.cast(Kind::RoundChange, round, None, Some((at, value)));
     let with = |more: Vec<S>| -> Vec<S> { changes.iter().cloned().chain(more).collect() };
     let before = Round(round.0.saturating_sub(1));
 
@@ -128,14 +149,26 @@ fn usurp(voice: &mut Voice<'_>, round: Round) {
         (mine, with(vec![free.clone()])),
         // Fewer than a quorum, and one ROUND-CHANGE many times, none of them with a lock.
         (mine, vec![free.clone()]),
-        (mine, vec![free.clone(); voice.params.nodes.quorum()]),
+        (mine, vec![free.clone(); quorum]),
+        // Only those that are not bound.
+        (mine, {
+            let mut shown: Vec<S> = changes.iter().filter(|s| s.vote.nothing_prepared()).cloned().collect();
+            shown.push(free.clone());
+            shown
+        }),
         // A lock of the round before that only it supports.
-        (mine, with(vec![claim(voice, before, mine), voice.cast(Kind::Prepare, before, Some(mine), None)])),
+        (
+            mine,
+            with(vec![
+                claim(voice, before, mine),
+                voice.cast(Kind::Prepare, before, Some(mine), None),
+            ]),
+        ),
         // The same, its support many times.
         (mine, {
             let own = voice.cast(Kind::Prepare, before, Some(mine), None);
             let mut shown = with(vec![claim(voice, before, mine)]);
-            shown.extend(vec![own; voice.params.nodes.quorum()]);
+            shown.extend(vec![own; quorum]);
             shown
         }),
         // ROUND-CHANGEs of an earlier round, when nothing was locked.
@@ -155,9 +188,16 @@ fn usurp(voice: &mut Voice<'_>, round: Round) {
         // The highest lock, truly proven, and another value.
         tricks.push((mine, with([vec![claim(voice, at, value)], proof.clone()].concat())));
         tricks.push((mine, with([vec![claim(voice, at, mine)], proof.clone()].concat())));
-        // The true proof with a PREPARE for its own value in front.
+        // The true proof, but in its own name and in front a PREPARE for its own value.
         let own = voice.cast(Kind::Prepare, at, Some(mine), None);
-        tricks.push((mine, with([vec![claim(voice, at, mine), own], proof].concat())));
+        let theirs = proof.into_iter().skip(1).collect();
+        tricks.push((mine, with([vec![claim(voice, at, mine), own], theirs].concat())));
+        // A lock beside the highest that one PREPARE is missing for.
+        let almost = supported(voice, round, quorum - 1);
+        for (at, value) in almost.into_iter().filter(|l| l.0 >= at && l.1 != value) {
+            let proof = prepares(voice, at, value);
+            tricks.push((value, with([vec![claim(voice, at, value)], proof].concat())));
+        }
     }
     // A lower lock, truly proven, in place of the highest.
     if let [(at, value), .., _] = locks.as_slice() {
@@ -166,7 +206,7 @@ fn usurp(voice: &mut Voice<'_>, round: Round) {
         tricks.push((*value, with([vec![free], proof].concat())));
     }
     for i in (1..tricks.len()).rev() {
-        tricks.swap(i, rand::RngExt::random_range(&mut *voice.rng, 0..=i));
+        tricks.swap(i, voice.rng.random_range(0..=i));
     }
     for (value, shown) in &tricks {
         let proposal = voice.cast(Kind::PrePrepare, round, Some(*value), None);
