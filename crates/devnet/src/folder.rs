@@ -35,7 +35,7 @@ pub(crate) struct Folder {
     pub(crate) registrations: BTreeMap<ValidatorIndex, Registration>,
 }
 
-fn wrong(path: &Path, reason: impl ToString) -> DevnetError {
+pub(crate) fn wrong(path: &Path, reason: impl ToString) -> DevnetError {
     DevnetError::Cluster {
         path: path.to_owned(),
         reason: reason.to_string(),
@@ -46,8 +46,12 @@ impl Folder {
     /// Reads the lock of `node0`.
     pub(crate) fn read(path: &Path) -> Result<Self, DevnetError> {
         let file = path.join("node0/cluster-lock.json");
-        let bytes = fs::read(&file).map_err(|e| wrong(&file, e))?;
-        let lock = Lock::from_json(&bytes).map_err(|e| wrong(&file, e))?;
+        let lock = read_lock(&file)?;
+        Self::of_lock(path, &file, &lock)
+    }
+
+    /// What the lock in `file` says.
+    pub(crate) fn of_lock(path: &Path, file: &Path, lock: &Lock) -> Result<Self, DevnetError> {
         let key = |v: &trireme_cluster::DistributedValidator| BlsPubkey::from_slice(&v.public_key);
         let validators: Option<Vec<BlsPubkey>> = lock.validators.iter().map(key).collect();
         Ok(Self {
@@ -55,8 +59,8 @@ impl Folder {
             nodes: lock.definition.operators.len(),
             threshold: usize::try_from(lock.definition.threshold).unwrap_or(usize::MAX),
             fork_version: <[u8; 4]>::try_from(lock.definition.fork_version.as_slice())
-                .map_err(|_| wrong(&file, "the fork version does not have four bytes"))?,
-            validators: validators.ok_or_else(|| wrong(&file, "a group key does not have 48 bytes"))?,
+                .map_err(|_| wrong(file, "the fork version does not have four bytes"))?,
+            validators: validators.ok_or_else(|| wrong(file, "a group key does not have 48 bytes"))?,
             registrations: (0..)
                 .map(ValidatorIndex)
                 .zip(&lock.validators)
@@ -72,20 +76,30 @@ impl Folder {
 
     /// The share keys of a node: its keystores, opened with the password files beside them.
     pub(crate) fn share_keys(&self, node: usize) -> Result<Vec<SecretKey>, DevnetError> {
-        let folder = self.node(node).join("validator_keys");
-        let list = fs::read_dir(&folder).map_err(|e| wrong(&folder, e))?;
+        self.keys_in(&self.node(node).join("validator_keys"))
+    }
+
+    /// The keys in a folder with one keystore for each validator.
+    pub(crate) fn keys_in(&self, folder: &Path) -> Result<Vec<SecretKey>, DevnetError> {
+        let list = fs::read_dir(folder).map_err(|e| wrong(folder, e))?;
         let is_keystore = |path: &PathBuf| path.extension().is_some_and(|e| e == "json");
         let mut files: Vec<PathBuf> = list.filter_map(|d| Some(d.ok()?.path())).filter(is_keystore).collect();
         files.sort();
         if files.len() != self.validators.len() {
             let (have, want) = (files.len(), self.validators.len());
             return Err(wrong(
-                &folder,
+                folder,
                 format!("{have} keystores for the lock's {want} validators"),
             ));
         }
         open_all(&files)
     }
+}
+
+/// Reads a cluster lock without verifying it.
+pub(crate) fn read_lock(file: &Path) -> Result<Lock, DevnetError> {
+    let bytes = fs::read(file).map_err(|e| wrong(file, e))?;
+    Lock::from_json(&bytes).map_err(|e| wrong(file, e))
 }
 
 /// What a validator's registration says; old locks have none.

@@ -5,6 +5,8 @@
 //! judge (a beacon node that checks everything) and n validator client mocks. It counts duties, kills and restarts
 //! nodes as planned, and says at the end what was missed.
 //!
+//! [`simnet`] is the judge and the validator client mock inside one node's own process.
+//!
 //! Not here: the nodes' code (children run the binary), the chain and its rules (`trireme_testutil::judge`).
 
 mod beacon;
@@ -19,6 +21,7 @@ pub mod plan;
 mod ports;
 mod process;
 mod said;
+pub mod simnet;
 mod steps;
 pub mod summary;
 mod table;

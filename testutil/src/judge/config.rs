@@ -49,6 +49,9 @@ pub struct JudgeConfig {
     pub sum: Sum,
     /// What a validator's registration must say; without an entry anything is taken.
     pub registrations: BTreeMap<ValidatorIndex, Registration>,
+    /// Whether a block on a parent that the judge has never seen becomes the head, as if it had got the blocks before
+    /// from others. For several judges of one chain.
+    pub follows: bool,
     /// Slots whose proposer is a stranger who publishes nothing.
     pub empty_slots: BTreeSet<u64>,
     /// Reorganisations of the chain.
@@ -89,6 +92,7 @@ impl JudgeConfig {
             prover: None,
             sum: bls_sum,
             registrations: BTreeMap::new(),
+            follows: false,
             empty_slots: BTreeSet::new(),
             reorgs: Vec::new(),
         }

@@ -245,7 +245,8 @@ impl Judge {
         if slot < self.chain.slot_at(now) {
             return refuse(self.late_text(now, slot));
         }
-        if block.parent != self.head.root {
+        let unseen = self.config.follows && !self.blocks.contains_key(&block.parent);
+        if block.parent != self.head.root && !unseen {
             return refuse(format!(
                 "wrong parent: the head is {}, not {}",
                 self.head.root, block.parent

@@ -2,7 +2,7 @@
 //!
 //! Not here: what nodes make of it (`harness`), how it looks (`table`).
 
-mod ours;
+pub(crate) mod ours;
 mod outside;
 
 use std::time::Duration;

@@ -71,7 +71,7 @@ fn counted(config: &DevnetConfig) -> BTreeSet<DutyKind> {
 }
 
 /// The fork versions of the network with this genesis version, phase0 to fulu, and its chain id.
-fn versions(genesis: [u8; 4]) -> Result<([[u8; 4]; 7], u64), DevnetError> {
+pub(crate) fn versions(genesis: [u8; 4]) -> Result<([[u8; 4]; 7], u64), DevnetError> {
     let [a, b, c, d] = genesis;
     // Networks count their forks in the first byte, hoodi in its upper half, sepolia in the last byte.
     let step: fn([u8; 4], u8) -> [u8; 4] = match genesis {
