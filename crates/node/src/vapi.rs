@@ -8,18 +8,54 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use trireme_core::life::Life;
+use trireme_vapi::TlsError;
 
 use crate::{NodeConfig, NodeError, about, early, workflow::Workflow};
 
-/// The returned token is cancelled when the early server has given its listener back.
+/// The settings of the validator API, with the files that they name.
+///
+/// # Errors
+///
+/// If a certificate, a key or a token cannot be used.
+pub(crate) fn settings(config: &NodeConfig) -> Result<trireme_vapi::Config, NodeError> {
+    let asked = &config.validator_api;
+    let mut settings = trireme_vapi::Config::new(about::node_version(&config.version));
+    (settings.allow_list, settings.json_only) = (asked.allow_list, asked.json_only);
+    if let Some((certificate, key)) = &asked.tls {
+        let tls = trireme_vapi::Tls::read(certificate, key).map_err(|e| NodeError::Setting {
+            flag: match e {
+                TlsError::Certificate { .. } | TlsError::Pair(_) => "--vc-tls-cert-file",
+                TlsError::Key { .. } => "--vc-tls-key-file",
+            },
+            reason: e.to_string(),
+        })?;
+        settings.tls = Some(tls);
+    }
+    if let Some(file) = &asked.token_file {
+        let bad = |reason: String| NodeError::Setting {
+            flag: "--vapi-token-file",
+            reason: format!("{}: {reason}", file.display()),
+        };
+        let text = std::fs::read_to_string(file).map_err(|e| bad(e.to_string()))?;
+        settings.token = Some(trireme_vapi::Token::new(&text).map_err(|e| bad(e.to_string()))?);
+    }
+    Ok(settings)
+}
+
+/// The returned token is cancelled when the early server has given its listener back. With TLS there is none: clients'
+/// connections wait until the node is ready.
 pub(crate) fn serve_early(
     life: &Life,
     listener: TcpListener,
-    version: String,
+    settings: &trireme_vapi::Config,
     stop: CancellationToken,
 ) -> CancellationToken {
     let ended = CancellationToken::new();
     let guard = ended.clone().drop_guard();
+    if settings.tls.is_some() {
+        return ended;
+    }
+    let version = settings.node_version.clone();
     life.task("validator API before the start", async move {
         let _ends = guard;
         if let Err(error) = early::serve(listener, version, stop.cancelled_owned()).await {
@@ -32,6 +68,7 @@ pub(crate) fn serve_early(
 /// Serves the validator API until `stop`.
 pub(crate) fn serve_validator_api(
     config: &NodeConfig,
+    settings: trireme_vapi::Config,
     life: &Life,
     listener: TcpListener,
     workflow: Workflow,
@@ -66,9 +103,7 @@ pub(crate) fn serve_validator_api(
     let server = trireme_vapi::Server::new(
         Arc::clone(&workflow.vapi),
         proxy,
-        trireme_vapi::Config {
-            node_version: about::node_version(&config.version),
-        },
+        settings,
         metrics,
         requests,
         life.clone(),

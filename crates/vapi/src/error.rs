@@ -60,7 +60,12 @@ impl ApiError {
             message: &self.message,
         };
         // A number and a text always serialise; an empty body would still carry the status.
-        json(self.status, serde_json::to_vec(&body).unwrap_or_default())
+        let mut response = json(self.status, serde_json::to_vec(&body).unwrap_or_default());
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }
 

@@ -5,9 +5,13 @@
 //! the client connects again.
 
 use axum::response::Response;
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use url::form_urlencoded;
 
-use crate::proxy::{NoneAnswered, Passed, Proxy, streamed};
+use crate::{
+    limits,
+    proxy::{NoneAnswered, Passed, Proxy, Upstream, streamed},
+};
 
 /// Topics that every beacon node has known for years; the rest of a request is dropped if it is refused for them.
 const WELL_KNOWN: [&str; 7] = [
@@ -23,29 +27,56 @@ const WELL_KNOWN: [&str; 7] = [
 impl Proxy {
     /// Opens an event stream.
     pub(crate) async fn events(&self, request: &Passed) -> Result<Response, NoneAnswered> {
-        let mut reasons = Vec::new();
-        for upstream in self.best_first() {
-            match self.send(upstream, request).await {
-                Ok(answer) if answer.status().is_client_error() => {
-                    let Some(fewer) = well_known_only(&request.path_and_query) else {
-                        return Ok(streamed(answer, None));
-                    };
-                    tracing::warn!(topic = "vapi", beacon_node = %upstream.address(),
-                        "beacon node refused some event topics; validator client gets only the well-known ones");
-                    let fewer = Passed {
-                        path_and_query: fewer,
-                        ..request.clone()
-                    };
-                    match self.send(upstream, &fewer).await {
-                        Ok(second) if second.status().is_success() => return Ok(streamed(second, None)),
-                        Ok(_) | Err(_) => return Ok(streamed(answer, None)),
-                    }
+        let mut waiting = self.best_first().into_iter();
+        let mut running = FuturesUnordered::new();
+        let (mut reasons, mut refusal) = (Vec::new(), None);
+        running.extend(waiting.next().map(|first| self.open(first, request)));
+        loop {
+            // A beacon node that takes the connection and says nothing must not cost the client its events.
+            let next = match tokio::time::timeout(limits::NEXT_STREAM, running.next()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    running.extend(waiting.next().map(|another| self.open(another, request)));
+                    continue;
                 }
-                Ok(answer) => return Ok(streamed(answer, None)),
-                Err(reason) => reasons.push(reason),
+            };
+            match next {
+                Some(Ok(answer)) if !answer.status().is_server_error() => return Ok(streamed(answer, None)),
+                Some(Ok(answer)) => drop(refusal.get_or_insert(answer)),
+                Some(Err(reason)) => reasons.push(reason),
+                None => {}
+            }
+            match waiting.next() {
+                Some(another) => running.push(self.open(another, request)),
+                None if running.is_empty() => break,
+                None => {}
             }
         }
-        Err(NoneAnswered::of(reasons))
+        match refusal {
+            Some(answer) => Ok(streamed(answer, None)),
+            None => Err(NoneAnswered::of(reasons)),
+        }
+    }
+
+    /// Asks one beacon node; once more with fewer topics if it refuses some.
+    async fn open(&self, upstream: &Upstream, request: &Passed) -> Result<reqwest::Response, String> {
+        let answer = self.send(upstream, request).await?;
+        if !answer.status().is_client_error() {
+            return Ok(answer);
+        }
+        let Some(fewer) = well_known_only(&request.path_and_query) else {
+            return Ok(answer);
+        };
+        tracing::warn!(topic = "vapi", beacon_node = %upstream.address(),
+            "beacon node refused some event topics; validator client gets only the well-known ones");
+        let fewer = Passed {
+            path_and_query: fewer,
+            ..request.clone()
+        };
+        match self.send(upstream, &fewer).await {
+            Ok(second) if second.status().is_success() => Ok(second),
+            Ok(_) | Err(_) => Ok(answer),
+        }
     }
 }
 

@@ -23,10 +23,15 @@
 //! Not here: duties, keys and signatures (`core::validatorapi`), beacon nodes as the node itself uses them (`beacon`).
 
 mod accept;
+mod allow;
+mod asked;
+mod behind;
+mod bodies;
+mod clients;
+mod config;
 mod error;
 mod events;
 mod handlers;
-mod later;
 pub mod limits;
 mod listener;
 mod metrics;
@@ -34,11 +39,15 @@ mod params;
 mod proxy;
 mod route;
 mod server;
+mod shared;
+mod tls;
 
 pub use accept::Encoding;
+pub use config::{BadToken, Config, Token};
 pub use error::INTERNAL;
 pub use listener::{connection, serve};
 pub use metrics::Metrics;
 pub use proxy::{Best, NoClient, Proxy, Upstream};
 pub use route::{Endpoint, Kind, Route, path_label, route, table};
-pub use server::{Config, Server};
+pub use server::Server;
+pub use tls::{Tls, TlsError};

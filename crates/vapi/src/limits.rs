@@ -18,8 +18,20 @@ pub const MAX_HEAD: usize = 64 * 1024;
 pub const MAX_BLOCK_BODY: usize = 48 * 1024 * 1024;
 /// Largest body of everything else that is served: 20,000 attestations in JSON are about 12 MB.
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
-/// Largest body that is passed on to the beacon node.
-pub const MAX_PROXY_BODY: usize = 16 * 1024 * 1024;
+/// Largest body that is passed on to the beacon node: those of later forks may hold blobs, too.
+pub const MAX_PROXY_BODY: usize = MAX_BLOCK_BODY;
+/// All bodies that are in memory at the same time, beyond the first 64 KiB of each.
+pub const MAX_BODIES: usize = 384 * 1024 * 1024;
+/// Largest answer of the beacon node that is read here rather than passed on.
+pub const MAX_READ_ANSWER: usize = 16 * 1024 * 1024;
+/// How much longer the request for selection proofs may take than [`HANDLER_DEADLINE`]: by then it has told what it has.
+pub const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long a TLS handshake may take.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long a beacon node's failure, or another's success where all are to be reached, waits for the other beacon nodes.
+pub const OTHERS: Duration = Duration::from_secs(1);
+/// After how long without an answer the next beacon node is asked for an event stream as well.
+pub const NEXT_STREAM: Duration = Duration::from_secs(2);
 /// Longest silence of the beacon node within a proxied answer; event streams are silent as long as they like.
 pub const PROXY_IDLE: Duration = Duration::from_secs(10);
 /// How long connections may finish their answers once the node stops.

@@ -3,7 +3,8 @@
 //! Guarantees: a client that sends its request's head slowly, or none, is cut off after a second; an idle connection
 //! between two requests is not. When the node stops, no connection is accepted any more, those that are open get the
 //! answers that are due and close.
-//! Not here: TLS. A TLS acceptor belongs between `accept` and `connection`, which takes any byte stream.
+//! With TLS the handshake comes first, within its own time limit.
+//! Not here: certificates (`tls`).
 
 use std::{
     convert::Infallible,
@@ -23,7 +24,7 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::Sleep,
 };
@@ -51,7 +52,7 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, life: Life, shutd
                 part.task("vapi.connection", async move {
                     // Small answers, each waited for: do not hold them back.
                     let _ = stream.set_nodelay(true);
-                    connection(stream, server, shutdown).await;
+                    secured(stream, server, shutdown).await;
                     drop(permit);
                 });
             }
@@ -69,10 +70,25 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, life: Life, shutd
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, permit))
+}
+
+/// Serves one connection, after its handshake if the server has a certificate.
+async fn secured(stream: TcpStream, server: Arc<Server>, shutdown: CancellationToken) {
+    let Some(tls) = server.tls() else {
+        return connection(stream, server, shutdown).await;
+    };
+    let handshake = tokio::select! { biased;
+        () = shutdown.cancelled() => return,
+        done = tls.accept(stream) => done,
+    };
+    match handshake {
+        Ok(stream) => connection(stream, server, shutdown).await,
+        Err(e) => tracing::debug!(topic = "vapi", error = %e, "a connection to the validator API is no TLS"),
+    }
 }
 
 /// Serves one connection until it ends; once `shutdown` is cancelled it ends after the answer that is due.

@@ -78,6 +78,15 @@ impl Metrics {
         m
     }
 
+    /// Makes a series of each metric, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        self.request("", Encoding::Json);
+        self.error("", StatusCode::NOT_FOUND);
+        self.latency("", Duration::ZERO);
+        self.proxy_latency("", Duration::ZERO);
+        self.user_agent(b"x");
+    }
+
     pub(crate) fn request(&self, endpoint: &'static str, body: Encoding) {
         let labels = vec![
             ("endpoint", endpoint.to_owned()),

@@ -1,8 +1,8 @@
 //! Everything that this node does not answer itself goes to the beacon nodes and comes back as it is.
 //!
-//! Guarantees: the first beacon node that answers at all wins, whatever its status; fallbacks are asked only when every
-//! primary one is unreachable. Subscriptions go to all of them and are seen through. Answers are streamed. Neither
-//! hop-by-hop headers nor the credentials for the beacon nodes pass through.
+//! Guarantees: the first beacon node that answers wins; one that fails (5xx) gives the others a second to do better.
+//! Fallbacks are asked only when no primary one has an answer. Subscriptions go to all primary ones. Answers are
+//! streamed. Neither hop-by-hop headers nor the credentials for the beacon nodes pass through.
 //! Not here: which paths are passed on (`route`), time limits (`server`).
 
 use std::{
@@ -17,7 +17,10 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::time::Instant;
 use url::Url;
+
+use crate::limits;
 
 /// One beacon node.
 #[derive(Clone)]
@@ -234,11 +237,15 @@ impl Proxy {
             })
         };
         let answer = match first {
-            Ok(answer) => answer,
+            Ok(answer) if !is_down(&answer) || self.fallbacks.is_empty() => answer,
             Err(why) if self.fallbacks.is_empty() => return Err(why),
+            Ok(answer) => match self.race(&self.fallbacks, request).await {
+                Ok((_, better)) if !better.status().is_server_error() => better,
+                Ok(_) | Err(_) => answer,
+            },
             Err(_) => self.race(&self.fallbacks, request).await?.1,
         };
-        Ok(streamed(answer, Some(crate::limits::PROXY_IDLE)))
+        Ok(streamed(answer, Some(limits::PROXY_IDLE)))
     }
 
     /// Every beacon node: the best primary one, the other primary ones, the fallbacks.
@@ -262,32 +269,66 @@ impl Proxy {
                 Box::pin(async move { (at, self.send(upstream, request).await) })
             })
             .collect();
-        let mut reasons = Vec::new();
-        while let Some((at, result)) = running.next().await {
-            match result {
-                Ok(answer) => return Ok((at, answer)),
-                Err(reason) => reasons.push(reason),
+        let (mut reasons, mut failed, mut patience) = (Vec::new(), None, None);
+        loop {
+            let next = match patience {
+                None => running.next().await,
+                Some(until) => match tokio::time::timeout_at(until, running.next()).await {
+                    Ok(next) => next,
+                    Err(_) => break,
+                },
+            };
+            match next {
+                Some((at, Ok(answer))) if !answer.status().is_server_error() => return Ok((at, answer)),
+                Some((at, Ok(answer))) => {
+                    failed.get_or_insert((at, answer));
+                    patience.get_or_insert_with(|| Instant::now() + limits::OTHERS);
+                }
+                Some((_, Err(reason))) => reasons.push(reason),
+                None => break,
             }
         }
-        Err(NoneAnswered::of(reasons))
+        failed.ok_or_else(|| NoneAnswered::of(reasons))
     }
 
-    /// Subscriptions are worth having at every beacon node: waits for all, answers with the best one in their order.
+    /// Subscriptions are worth having at every beacon node: asks all, and answers with the first success once the others
+    /// have had a second more.
     async fn broadcast(&self, request: &Passed) -> Result<reqwest::Response, NoneAnswered> {
-        let results = futures::future::join_all(self.primaries.iter().map(|u| self.send(u, request))).await;
-        let (mut refusal, mut reasons) = (None, Vec::new());
-        for (upstream, result) in self.primaries.iter().zip(results) {
-            match result {
-                Ok(answer) if answer.status().is_success() => return Ok(answer),
-                Ok(answer) => {
-                    tracing::warn!(beacon_node = %upstream.address(), status = answer.status().as_u16(),
+        let mut running: FuturesUnordered<_> = self
+            .primaries
+            .iter()
+            .map(|upstream| async move { (upstream, self.send(upstream, request).await) })
+            .collect();
+        let (mut taken, mut refusal, mut reasons, mut patience) = (None, None, Vec::new(), None);
+        loop {
+            let next = match patience {
+                None => running.next().await,
+                Some(until) => match tokio::time::timeout_at(until, running.next()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        tracing::warn!(
+                            topic = "vapi",
+                            "a beacon node did not take a committee subscription in time"
+                        );
+                        break;
+                    }
+                },
+            };
+            match next {
+                Some((_, Ok(answer))) if answer.status().is_success() => {
+                    taken.get_or_insert(answer);
+                    patience.get_or_insert_with(|| Instant::now() + limits::OTHERS);
+                }
+                Some((upstream, Ok(answer))) => {
+                    tracing::warn!(topic = "vapi", beacon_node = %upstream.address(), status = answer.status().as_u16(),
                         "beacon node refused a committee subscription");
                     refusal.get_or_insert(answer);
                 }
-                Err(reason) => reasons.push(reason),
+                Some((_, Err(reason))) => reasons.push(reason),
+                None => break,
             }
         }
-        refusal.ok_or_else(|| NoneAnswered::of(reasons))
+        taken.or(refusal).ok_or_else(|| NoneAnswered::of(reasons))
     }
 
     /// The error says no more than address and kind: the library's own text would show the whole URL.
@@ -310,6 +351,14 @@ impl Proxy {
             format!("{}: {what}", upstream.address())
         })
     }
+}
+
+/// Whether the beacon node, or what stands in front of it, is not there, rather than not able to answer this question.
+fn is_down(answer: &reqwest::Response) -> bool {
+    matches!(
+        answer.status(),
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// The answer with its body as it arrives; `idle` limits the silence within it.

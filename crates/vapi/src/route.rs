@@ -46,6 +46,7 @@ pub enum Endpoint {
     SubmitProposalPreparations,
     AggregateSyncCommitteeSelections,
     NodeVersion,
+    Liveness,
 }
 
 /// What a served endpoint does, as far as the table knows.
@@ -136,6 +137,7 @@ rows! {
     POST "eth/v1/validator/prepare_beacon_proposer" SubmitProposalPreparations "submit_proposal_preparations" Swallowed false;
     POST "eth/v1/validator/sync_committee_selections" AggregateSyncCommitteeSelections "aggregate_sync_committee_selections" Served false;
     GET  "eth/v1/node/version" NodeVersion "node_version" Served false;
+    POST "eth/v1/validator/liveness/{}" Liveness "liveness" Served false;
 }
 
 /// Where a request goes.

@@ -10,14 +10,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -28,12 +28,19 @@ use trireme_core::{
 
 use crate::{
     accept::{Encoding, body_encoding, prefers_ssz},
+    allow::allowed,
+    asked::Asked,
+    behind::Behind,
+    bodies::{Bodies, Read},
+    clients::Clients,
+    config::Config,
     error::{ApiError, empty, plain},
-    handlers::{self, Asked},
-    limits,
+    handlers, limits,
     metrics::Metrics,
     proxy::{Passed, Proxy},
     route::{Endpoint, Kind, Route, route},
+    shared::Shared,
+    tls::Tls,
 };
 
 /// Label of requests that are passed on.
@@ -41,24 +48,16 @@ const PROXY: &str = "proxy";
 /// Label of errors of the event stream.
 const EVENTS: &str = "events";
 
-/// Settings of the server.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// What `GET /eth/v1/node/version` answers, for example `obolnetwork/charon/v1.11.0-abcdef0/amd64-linux`. It must
-    /// contain `charon`: some validator clients then skip a comparison that cannot hold behind a middleware.
-    pub node_version: String,
-}
-
 /// The validator API behind HTTP.
 pub struct Server {
-    pub(crate) api: Arc<ValidatorApi>,
-    pub(crate) proxy: Proxy,
-    pub(crate) config: Config,
+    behind: Arc<Behind>,
+    shared: Shared,
+    bodies: Bodies,
     metrics: Metrics,
     seen: Arc<AtomicU64>,
     life: Life,
     stopping: CancellationToken,
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
@@ -74,17 +73,28 @@ impl Server {
         seen: Arc<AtomicU64>,
         life: Life,
     ) -> Self {
+        let shared = Shared::new(api.events(), api.slot_duration());
         Self {
-            api,
-            proxy,
-            config,
+            behind: Arc::new(Behind {
+                api,
+                proxy: Arc::new(proxy),
+                config,
+                clients: Clients::default(),
+            }),
+            shared,
+            bodies: Bodies::default(),
             metrics,
             seen,
             life,
             stopping: CancellationToken::new(),
-            requests: Semaphore::new(limits::MAX_REQUESTS),
+            requests: Arc::new(Semaphore::new(limits::MAX_REQUESTS)),
             streams: Arc::new(Semaphore::new(limits::MAX_EVENT_STREAMS)),
         }
+    }
+
+    /// The certificate, if connections are to be encrypted.
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        self.behind.config.tls.clone()
     }
 
     /// From now on everything that waits, and every new request, is answered 503.
@@ -95,7 +105,15 @@ impl Server {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, request: Request<Body>) -> Response {
         self.seen.fetch_add(1, Ordering::Relaxed);
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if let Some(token) = &self.behind.config.token {
+            if !token.is_in(&parts.headers) {
+                let e = ApiError::new(StatusCode::UNAUTHORIZED, "missing or wrong bearer token");
+                return self.failed(PROXY, &e, Instant::now());
+            }
+            // It is for us; the beacon node has credentials of its own.
+            parts.headers.remove(header::AUTHORIZATION);
+        }
         let answer = self.routed(&parts, body);
         tokio::select! { biased;
             () = self.stopping.cancelled() => plain(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
@@ -108,10 +126,13 @@ impl Server {
         match route(&parts.method, parts.uri.path()) {
             Route::Redirect(to) => redirect(&to, parts.uri.query()),
             Route::Denied => self.failed(PROXY, &ApiError::not_found(), Instant::now()),
-            Route::Here(endpoint, params) => match self.requests.try_acquire() {
-                Ok(_permit) => self.here(endpoint, params, parts, body).await,
+            Route::Here(endpoint, params) => match Arc::clone(&self.requests).try_acquire_owned() {
+                Ok(permit) => self.here(endpoint, params, parts, body, permit).await,
                 Err(_) => busy(),
             },
+            Route::Proxy if self.behind.config.allow_list && !allowed(&parts.method, parts.uri.path()) => {
+                self.failed(PROXY, &ApiError::not_found(), Instant::now())
+            }
             Route::Proxy => match self.requests.try_acquire() {
                 Ok(_permit) => self.proxied(parts, body).await,
                 Err(_) => busy(),
@@ -123,7 +144,14 @@ impl Server {
         }
     }
 
-    async fn here(self: &Arc<Self>, endpoint: Endpoint, params: Vec<String>, parts: &Parts, body: Body) -> Response {
+    async fn here(
+        self: &Arc<Self>,
+        endpoint: Endpoint,
+        params: Vec<String>,
+        parts: &Parts,
+        body: Body,
+        permit: OwnedSemaphorePermit,
+    ) -> Response {
         let began = Instant::now();
         let label = endpoint.label();
         let awaited = Arc::new(Awaited::new("the request's body"));
@@ -143,8 +171,9 @@ impl Server {
             }
             if let Some(agent) = parts.headers.get(header::USER_AGENT) {
                 self.metrics.user_agent(agent.as_bytes());
+                self.behind.clients.agent(agent.as_bytes());
             }
-            let body = read(body, max_body(endpoint)).await?;
+            let Read { bytes: body, room } = self.bodies.read(body, max_body(endpoint)).await?;
             match endpoint.kind() {
                 Kind::Swallowed => return Ok(empty()),
                 Kind::Retired => {
@@ -163,12 +192,13 @@ impl Server {
                 query: parts.uri.query().unwrap_or_default().to_owned(),
                 version: parts.headers.get("eth-consensus-version").cloned(),
                 encoding,
-                prefers_ssz: prefers_ssz(&parts.headers),
+                prefers_ssz: !self.behind.config.json_only && prefers_ssz(&parts.headers),
                 body,
+                until: began + limits::HANDLER_DEADLINE,
             };
-            self.run(asked, Arc::clone(&awaited)).await
+            self.run(asked, Arc::clone(&awaited), (permit, room)).await
         };
-        let result = match tokio::time::timeout(limits::HANDLER_DEADLINE, pin!(run)).await {
+        let result = match tokio::time::timeout(limit(endpoint), pin!(run)).await {
             Ok(result) => {
                 self.metrics.latency(label, began.elapsed());
                 result
@@ -185,20 +215,27 @@ impl Server {
         result.unwrap_or_else(|e| self.failed(label, &e, began))
     }
 
-    /// Runs the handler. A submission is a task of its own: the client may hang up as soon as it has sent it.
-    async fn run(self: &Arc<Self>, asked: Asked, awaited: Arc<Awaited>) -> Result<Response, ApiError> {
+    /// Runs the handler. A submission is a task of its own: the client may hang up as soon as it has sent it. `held` is
+    /// what it holds of the common limits.
+    async fn run<H: Send + 'static>(
+        self: &Arc<Self>,
+        asked: Asked,
+        awaited: Arc<Awaited>,
+        held: H,
+    ) -> Result<Response, ApiError> {
         if !asked.endpoint.submits() {
-            return handlers::answer(self, asked, &awaited).await;
+            let answer = handlers::answer(&self.behind, asked, &awaited).await;
+            drop(held);
+            return answer;
         }
         let (tx, rx) = oneshot::channel();
-        let server = Arc::clone(self);
+        let behind = Arc::clone(&self.behind);
+        let limit = limit(asked.endpoint);
         self.life.task("vapi.submission", async move {
-            let limit = limits::HANDLER_DEADLINE;
-            let Ok(result) = tokio::time::timeout(limit, handlers::answer(&server, asked, &awaited)).await else {
-                return;
-            };
+            let result = tokio::time::timeout(limit, handlers::answer(&behind, asked, &awaited)).await;
+            drop(held);
             // The client may be gone; what it submitted is not.
-            let _ = tx.send(result);
+            let _ = result.map(|answer| tx.send(answer));
         });
         rx.await
             .map_err(|_| ApiError::internal("the submission was given up"))?
@@ -207,12 +244,13 @@ impl Server {
     async fn proxied(&self, parts: &Parts, body: Body) -> Response {
         let began = Instant::now();
         let run = async {
-            let body = read(body, limits::MAX_PROXY_BODY).await?;
-            let passed = passed(parts, body);
-            self.proxy
-                .pass(&passed)
-                .await
-                .map_err(|e| ApiError::internal(e.to_string()))
+            let Read { bytes, room: _room } = self.bodies.read(body, limits::MAX_PROXY_BODY).await?;
+            let passed = passed(parts, bytes);
+            let answer = match self.shared.answer(&self.behind.proxy, &passed).await {
+                Some(answer) => answer,
+                None => self.behind.proxy.pass(&passed).await,
+            };
+            answer.map_err(|e| ApiError::internal(e.to_string()))
         };
         match tokio::time::timeout(limits::HANDLER_DEADLINE, pin!(run)).await {
             Ok(result) => {
@@ -239,7 +277,7 @@ impl Server {
 
     async fn events(&self, parts: &Parts, permit: tokio::sync::OwnedSemaphorePermit) -> Response {
         let began = Instant::now();
-        match self.proxy.events(&passed(parts, Bytes::new())).await {
+        match self.behind.proxy.events(&passed(parts, Bytes::new())).await {
             Ok(answer) => {
                 self.count_refusal(&answer);
                 let stop = self.stopping.clone();
@@ -292,15 +330,22 @@ impl Server {
 }
 
 impl Endpoint {
-    /// Whether the request brings signatures that the cluster waits for.
+    /// Whether the request brings signatures that the cluster waits for: a block is asked for with a randao reveal.
     pub(crate) const fn submits(self) -> bool {
         matches!(
             self,
-            Self::SubmitAttestationsV2
+            Self::ProposeBlockV3
+                | Self::SubmitAttestationsV2
                 | Self::SubmitProposalV1
                 | Self::SubmitProposalV2
                 | Self::SubmitBlindedBlockV1
                 | Self::SubmitBlindedBlockV2
+                | Self::AggregateBeaconCommitteeSelections
+                | Self::AggregateSyncCommitteeSelections
+                | Self::SubmitAggregateAndProofsV2
+                | Self::SubmitSyncCommitteeMessages
+                | Self::SubmitContributionAndProofs
+                | Self::SubmitVoluntaryExit
         )
     }
 }
@@ -315,15 +360,13 @@ const fn max_body(endpoint: Endpoint) -> usize {
     }
 }
 
-/// Reads a body of at most `limit` bytes; nothing is reserved on the word of `Content-Length`.
-async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    match Limited::new(body, limit).collect().await {
-        Ok(all) => Ok(all.to_bytes()),
-        Err(e) if e.is::<LengthLimitError>() => Err(ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the request's body is larger than {limit} bytes"),
-        )),
-        Err(_) => Err(ApiError::bad("the request's body broke off")),
+/// How long the request may take.
+fn limit(endpoint: Endpoint) -> Duration {
+    match endpoint {
+        Endpoint::AggregateBeaconCommitteeSelections | Endpoint::AggregateSyncCommitteeSelections => {
+            limits::HANDLER_DEADLINE.saturating_add(limits::LAST_WORD)
+        }
+        _ => limits::HANDLER_DEADLINE,
     }
 }
 
@@ -348,9 +391,4 @@ fn redirect(path: &str, query: Option<&str>) -> Response {
         response.headers_mut().insert(header::LOCATION, to);
     }
     response
-}
-
-/// The version header of a request, as text.
-pub(crate) fn header_text(value: Option<&HeaderValue>) -> Option<&str> {
-    value.and_then(|v| v.to_str().ok())
 }

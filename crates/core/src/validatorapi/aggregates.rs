@@ -58,10 +58,10 @@ impl ValidatorApi {
     async fn nobody_aggregates(&self, slot: Slot, ours: &[(PubKey, AttesterDuty)]) {
         let duty = Duty::new(slot, DutyType::PrepareAggregator);
         for (key, attester) in ours {
-            let selected = self.selections.selection(duty, *key, 0).await;
-            if !selected.is_ok_and(|s| {
-                !is_attestation_aggregator(&self.chain, attester.committee_length, &s.signature())
-            }) {
+            let selected = self.selections.aggregated(duty, *key).await;
+            if !selected
+                .is_ok_and(|s| !is_attestation_aggregator(&self.chain, attester.committee_length, &s.signature()))
+            {
                 return std::future::pending().await;
             }
         }
@@ -111,7 +111,7 @@ impl ValidatorApi {
     async fn nobody_contributes(&self, slot: Slot, subcommittee: u64, ours: &[PubKey]) {
         let duty = Duty::new(slot, DutyType::PrepareSyncContribution);
         for key in ours {
-            let selected = self.selections.selection(duty, *key, subcommittee).await;
+            let selected = self.selections.aggregated_in(duty, *key, subcommittee).await;
             if !selected.is_ok_and(|s| !is_sync_aggregator(&self.chain, &s.signature())) {
                 return std::future::pending().await;
             }
@@ -156,7 +156,10 @@ impl ValidatorApi {
         awaited: &Awaited,
     ) -> Result<(), Refused> {
         let keys = self
-            .keys_of(list.iter().map(VersionedSignedAggregateAndProof::aggregator_index), awaited)
+            .keys_of(
+                list.iter().map(VersionedSignedAggregateAndProof::aggregator_index),
+                awaited,
+            )
             .await?;
         let items = keys.into_iter().zip(list).map(|(validator, aggregate)| {
             let slot = aggregate.data().slot;

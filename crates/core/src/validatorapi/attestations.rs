@@ -33,6 +33,15 @@ impl SubmittedAttestations {
             Self::Single(_, list) => list.len(),
         }
     }
+
+    /// The slot of the first one.
+    #[must_use]
+    pub fn first_slot(&self) -> Option<Slot> {
+        match self {
+            Self::Full(list) => list.first().map(|a| a.data().slot),
+            Self::Single(_, list) => list.first().map(|a| a.data.slot),
+        }
+    }
 }
 
 /// The forks whose attestations are submitted one by one.

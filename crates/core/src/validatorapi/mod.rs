@@ -17,21 +17,23 @@ mod selections;
 mod simple;
 mod validators;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use trireme_eth2::{BlsSignature, ChainEvent, ChainSpec, Epoch, Root, Slot};
 
-use self::{keys::Keys, members::Members, selections::Lately};
 pub use self::{
     attestations::{SingleFork, SubmittedAttestations},
     error::{Refused, Told},
-    questions::{
-        AwaitAggregates, AwaitSelections, AwaitUnsigned, DutyDefinitions, NoAnswer, PartialsHeld, PubKeyByAttestation,
-    },
+    questions::{AwaitAggregates, AwaitUnsigned, DutyDefinitions, NoAnswer, PartialsHeld, PubKeyByAttestation},
     selections::Incomplete,
     validators::Ids,
 };
+use self::{keys::Keys, members::Members, selections::Lately};
 use crate::{
+    answers::AwaitAggregated,
     cluster::Cluster,
     compute,
     data::ParSignedDataSet,
@@ -56,7 +58,7 @@ pub struct Parts {
     /// Answered by `DutyDb`.
     pub aggregates: Arc<dyn AwaitAggregates>,
     /// Answered by `AggSigDb`.
-    pub selections: Arc<dyn AwaitSelections>,
+    pub selections: Arc<dyn AwaitAggregated>,
     /// Answered by `ParSigDb`.
     pub partials: Arc<dyn PartialsHeld>,
     /// Answered by `DutyDb`.
@@ -87,7 +89,7 @@ pub struct ValidatorApi {
     lately: Lately,
     unsigned: Arc<dyn AwaitUnsigned>,
     aggregates: Arc<dyn AwaitAggregates>,
-    selections: Arc<dyn AwaitSelections>,
+    selections: Arc<dyn AwaitAggregated>,
     partials: Arc<dyn PartialsHeld>,
     pubkeys: Arc<dyn PubKeyByAttestation>,
     definitions: Arc<dyn DutyDefinitions>,
@@ -175,6 +177,12 @@ impl ValidatorApi {
     #[must_use]
     pub fn epoch(&self, slot: Slot) -> Epoch {
         self.chain.epoch(slot)
+    }
+
+    /// Length of a slot on this chain.
+    #[must_use]
+    pub fn slot_duration(&self) -> Duration {
+        self.chain.slot_duration()
     }
 
     /// What the beacon node tells of its chain from now on.

@@ -154,7 +154,10 @@ impl ValidatorApi {
             .iter()
             .enumerate()
             .map(|(at, (duty, validator, subcommittee))| async move {
-                (at, self.selections.selection(*duty, *validator, *subcommittee).await)
+                (
+                    at,
+                    self.selections.aggregated_in(*duty, *validator, *subcommittee).await,
+                )
             })
             .collect();
         let mut got: BTreeMap<usize, Arc<SignedData>> = BTreeMap::new();

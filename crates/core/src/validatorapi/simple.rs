@@ -33,7 +33,9 @@ impl ValidatorApi {
     /// Takes a signed exit. Its duty stands at the first slot of the epoch that the message names.
     #[tracing::instrument(name = "core/validatorapi.SubmitVoluntaryExit", skip_all, fields(validator = exit.message.validator_index.0))]
     pub async fn submit_exit(&self, exit: SignedVoluntaryExit, awaited: &Awaited) -> Result<(), Refused> {
-        let keys = self.keys_of(std::iter::once(exit.message.validator_index), awaited).await?;
+        let keys = self
+            .keys_of(std::iter::once(exit.message.validator_index), awaited)
+            .await?;
         let epoch = exit.message.epoch;
         let slot = epoch.0.checked_mul(self.chain.slots_per_epoch).map(Slot);
         let slot = slot.ok_or(Refused::NoSuchEpoch(epoch))?;

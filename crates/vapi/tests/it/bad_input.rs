@@ -3,7 +3,6 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::json;
 use trireme_vapi::limits;
 
 use crate::fixture::{Bench, Plan};
@@ -175,19 +174,4 @@ async fn too_many_requests_at_once_get_503() {
     );
     drop(waiting);
     assert_eq!(b.get("/eth/v1/node/version").await.status, StatusCode::OK);
-}
-
-#[tokio::test]
-async fn signatures_of_later_duties_are_refused_in_words_and_never_swallowed() {
-    let b = bench();
-    let message = json!([{ "slot": "1", "beacon_block_root": format!("0x{}", "00".repeat(32)), "validator_index": "5",
-        "signature": format!("0x{}", "11".repeat(96)) }]);
-    let got = b.post("/eth/v1/beacon/pool/sync_committees", &[], &message).await;
-    assert!(got.error(501).contains("sync committee messages"));
-    assert_eq!(
-        b.post("/eth/v1/beacon/pool/sync_committees", &[], &json!([]))
-            .await
-            .status,
-        StatusCode::OK
-    );
 }

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use trireme_core::{Duty, DutyType};
 use trireme_eth2::Slot;
-use trireme_vapi::{connection, serve};
+use trireme_vapi::{Tls, TlsError, connection, serve};
 
 use crate::fixture::{Bench, PATIENCE, Plan};
 
@@ -21,7 +21,11 @@ struct Served {
 }
 
 async fn served() -> Served {
-    let bench = Bench::new(Plan::synthetic(&[]));
+    served_with(Plan::synthetic(&[])).await
+}
+
+async fn served_with(plan: Plan) -> Served {
+    let bench = Bench::new(plan);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
@@ -139,4 +143,69 @@ async fn while_stopping_waiting_requests_get_503_in_plain_words_and_nothing_new_
         .unwrap();
     assert!(left.is_empty(), "{left:?}");
     assert!(TcpStream::connect(s.address).await.is_err());
+}
+
+#[tokio::test]
+async fn with_a_certificate_connections_are_encrypted_and_others_are_closed() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.key_pair.serialize_pem()).unwrap();
+    let mut plan = Plan::synthetic(&[]);
+    plan.config.tls = Some(Tls::read(&cert, &key).unwrap());
+    let s = served_with(plan).await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(client));
+    let stream = TcpStream::connect(s.address).await.unwrap();
+    let mut stream = connector
+        .connect("localhost".try_into().unwrap(), stream)
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        stream.write_all(VERSION).await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+    }
+    // Plain text is no handshake.
+    let mut plain = TcpStream::connect(s.address).await.unwrap();
+    plain.write_all(VERSION).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = timeout(PATIENCE, plain.read_to_end(&mut rest)).await.unwrap();
+    assert!(!rest.starts_with(b"HTTP"), "{rest:?}");
+    assert_eq!(s.bench.requests_seen(), 2);
+    s.bench.life.stop().await;
+}
+
+#[test]
+fn what_is_wrong_with_certificate_or_key_is_said_with_the_files_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let one = rcgen::generate_simple_self_signed(vec!["a".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["b".to_owned()]).unwrap();
+    let (cert, key) = (
+        file("cert", &one.cert.pem()),
+        file("key", &one.key_pair.serialize_pem()),
+    );
+    let (empty, foreign) = (file("empty", ""), file("foreign", &other.key_pair.serialize_pem()));
+    let why = |cert: &std::path::Path, key: &std::path::Path| Tls::read(cert, key).unwrap_err();
+    assert!(matches!(why(&empty, &key), TlsError::Certificate { path, .. } if path.ends_with("empty")));
+    assert!(matches!(
+        why(&folder.path().join("none"), &key),
+        TlsError::Certificate { .. }
+    ));
+    assert!(matches!(why(&cert, &empty), TlsError::Key { path, .. } if path.ends_with("empty")));
+    assert!(matches!(why(&cert, &cert), TlsError::Key { .. }));
+    assert!(matches!(why(&cert, &foreign), TlsError::Pair(_)));
+    assert!(Tls::read(&cert, &key).is_ok());
 }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use trireme_core::{
     Duty, PeerIdx, PubKey, ShareIdx, SlotTiming, UnixTime,
+    answers::AwaitAggregated,
     clock::SystemClock,
     cluster::{Cluster, Validator},
     compute::Inline,
@@ -32,8 +33,8 @@ use trireme_core::{
     scheme::{Bls, CannotCombine, Claim, Refusal, Scheme},
     step::{Policy, StepError, StepMetrics, StepName},
     validatorapi::{
-        AwaitAggregates, AwaitSelections, AwaitUnsigned, DutyDefinitions, NoAnswer, PartialsHeld, Parts,
-        PubKeyByAttestation, ValidatorApi,
+        AwaitAggregates, AwaitUnsigned, DutyDefinitions, NoAnswer, PartialsHeld, Parts, PubKeyByAttestation,
+        ValidatorApi,
     },
 };
 use trireme_eth2::{
@@ -56,6 +57,8 @@ pub(crate) struct Known {
     pub(crate) attesters: Vec<AttesterDuty>,
     pub(crate) proposers: Vec<ProposerDuty>,
     pub(crate) syncers: Vec<SyncDuty>,
+    /// Who is in the sync committee in which slot, as the scheduler has it.
+    pub(crate) contributors: Vec<(Slot, SyncDuty)>,
     pub(crate) dependent_root: Root,
     /// The scheduler's view; filled from `attesters` and `proposers` by [`Bench::resolve`].
     pub(crate) definitions: BTreeMap<Duty, DutyDefinitionSet>,
@@ -87,13 +90,25 @@ pub(crate) struct Known {
 }
 
 /// All neighbours in one.
-#[derive(Default)]
 pub(crate) struct Neighbours {
+    /// The beacon node's events.
+    pub(crate) events: tokio::sync::broadcast::Sender<ChainEvent>,
     pub(crate) known: Mutex<Known>,
     /// What the beacon node was asked, as text.
     pub(crate) asked: Mutex<Vec<String>>,
     /// What was announced.
     pub(crate) submitted: Mutex<Vec<(Duty, Arc<ParSignedDataSet>)>>,
+}
+
+impl Default for Neighbours {
+    fn default() -> Self {
+        Self {
+            events: tokio::sync::broadcast::Sender::new(16),
+            known: Mutex::default(),
+            asked: Mutex::default(),
+            submitted: Mutex::default(),
+        }
+    }
 }
 
 impl Neighbours {
@@ -249,7 +264,7 @@ impl BeaconNode for Neighbours {
         self.nowhere("committees")
     }
     fn events(&self) -> tokio::sync::broadcast::Receiver<ChainEvent> {
-        tokio::sync::broadcast::channel(1).1
+        self.events.subscribe()
     }
 }
 
@@ -292,8 +307,8 @@ impl AwaitAggregates for Neighbours {
     }
 }
 
-impl AwaitSelections for Neighbours {
-    fn selection(
+impl AwaitAggregated for Neighbours {
+    fn aggregated_in(
         &self,
         duty: Duty,
         validator: PubKey,
@@ -391,6 +406,12 @@ pub(crate) struct Plan {
     pub(crate) bls: bool,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) fallbacks: Vec<Upstream>,
+    pub(crate) config: Config,
+}
+
+/// Settings without anything special.
+pub(crate) fn config() -> Config {
+    Config::new(NODE_VERSION.to_owned())
 }
 
 impl Plan {
@@ -407,6 +428,7 @@ impl Plan {
             bls: false,
             upstreams: Vec::new(),
             fallbacks: Vec::new(),
+            config: config(),
         }
     }
 
@@ -452,6 +474,7 @@ impl Bench {
             bls,
             upstreams,
             fallbacks,
+            config,
         } = plan;
         trireme_testutil::sim::Lines::anywhere();
         let life = Life::new();
@@ -505,9 +528,7 @@ impl Bench {
         let server = Server::new(
             Arc::new(api),
             Proxy::new(upstreams, fallbacks, None).unwrap(),
-            Config {
-                node_version: NODE_VERSION.to_owned(),
-            },
+            config,
             Metrics::register(&mut registry),
             Arc::clone(&seen),
             life.clone(),
@@ -538,6 +559,12 @@ impl Bench {
                 .entry(Duty::new(duty.slot, trireme_core::DutyType::Proposer))
                 .or_default();
             set.0.insert(PubKey(duty.pubkey.0), DutyDefinition::Proposer(*duty));
+        }
+        for (slot, duty) in &known.contributors {
+            let set = definitions
+                .entry(Duty::new(*slot, trireme_core::DutyType::SyncContribution))
+                .or_default();
+            set.0.insert(PubKey(duty.pubkey.0), DutyDefinition::Sync(duty.clone()));
         }
         known.definitions = definitions;
     }

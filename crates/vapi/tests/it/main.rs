@@ -7,7 +7,11 @@ mod connections;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod real_clients;
+#[cfg(test)]
 mod requests;
+#[cfg(test)]
+mod shared;
 #[cfg(test)]
 mod upstream;
 #[cfg(test)]

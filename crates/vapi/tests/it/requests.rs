@@ -1,7 +1,10 @@
 //! Requests of a well-behaved validator client, with real signatures.
 
+mod aggregates;
 mod attestations;
 mod blocks;
+mod selections;
+mod simple;
 mod validators;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -26,29 +29,38 @@ use trireme_eth2::{
 use trireme_tbls::{SecretKey, split};
 use trireme_testutil::sim::Lines;
 
-use crate::fixture::{Bench, Got, NODE_VERSION, Plan, chain};
+use crate::fixture::{Bench, Got, NODE_VERSION, Plan, chain, config};
 
 /// Two validators with indices 100 and 101; this node is the second of four.
-struct Keyed {
-    bench: Bench,
-    chain: ChainSpec,
-    groups: Vec<PubKey>,
-    own: Vec<SecretKey>,
+pub(crate) struct Keyed {
+    pub(crate) bench: Bench,
+    pub(crate) chain: ChainSpec,
+    pub(crate) groups: Vec<PubKey>,
+    /// Our shares.
+    pub(crate) own: Vec<SecretKey>,
+    /// The whole keys, which nobody has.
+    pub(crate) whole: Vec<SecretKey>,
 }
 
-const SLOT: Slot = Slot(70);
+pub(crate) const SLOT: Slot = Slot(70);
 
 fn secret(n: u8) -> SecretKey {
     SecretKey::from_randomness([n; 64]).unwrap()
 }
 
-fn keyed() -> Keyed {
-    let (mut groups, mut own, mut validators) = (Vec::new(), Vec::new(), Vec::new());
+pub(crate) fn keyed() -> Keyed {
+    keyed_with(config(), &[])
+}
+
+/// With settings and beacon nodes.
+pub(crate) fn keyed_with(config: trireme_vapi::Config, upstreams: &[&str]) -> Keyed {
+    let (mut groups, mut own, mut whole, mut validators) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for n in [1, 2] {
         let group = secret(n);
         let shares = split(&group, 3, 4, &mut |out: &mut [u8; 64]| out.fill(n + 10)).unwrap();
         groups.push(PubKey(group.public_key().to_bytes()));
         own.push(shares[&2].clone());
+        whole.push(group.clone());
         validators.push(Validator {
             key: PubKey(group.public_key().to_bytes()),
             shares: shares.values().map(|s| s.public_key().to_bytes()).collect(),
@@ -60,18 +72,26 @@ fn keyed() -> Keyed {
         cluster: Cluster::new([7; 32], 4, 3, PeerIdx(1), validators),
         chain: chain.clone(),
         bls: true,
-        upstreams: Vec::new(),
+        upstreams: upstreams
+            .iter()
+            .map(|url| trireme_vapi::Upstream {
+                url: url.parse().unwrap(),
+                headers: http::HeaderMap::new(),
+            })
+            .collect(),
         fallbacks: Vec::new(),
+        config,
     });
     Keyed {
         bench,
         chain,
         groups,
         own,
+        whole,
     }
 }
 
-fn info(key: PubKey, index: u64, status: ValidatorStatus) -> ValidatorInfo {
+pub(crate) fn info(key: PubKey, index: u64, status: ValidatorStatus) -> ValidatorInfo {
     ValidatorInfo {
         index: ValidatorIndex(index),
         balance: Gwei(32_000_000_000),
@@ -89,7 +109,7 @@ fn info(key: PubKey, index: u64, status: ValidatorStatus) -> ValidatorInfo {
     }
 }
 
-fn data() -> AttestationData {
+pub(crate) fn data() -> AttestationData {
     let mut data = AttestationData {
         slot: SLOT,
         beacon_block_root: Root([3; 32]),
@@ -100,11 +120,27 @@ fn data() -> AttestationData {
 }
 
 impl Keyed {
-    fn share(&self, n: usize) -> String {
+    /// The beacon node knows both validators.
+    pub(crate) fn active(&self) {
+        self.bench.know(|k| {
+            k.validators = vec![
+                info(self.groups[0], 100, ValidatorStatus::ActiveOngoing),
+                info(self.groups[1], 101, ValidatorStatus::ActiveOngoing),
+            ];
+        });
+    }
+
+    /// What `key` signs of an object under a domain in the epoch of `SLOT`.
+    pub(crate) fn sign(&self, key: &SecretKey, root: Root, domain: DomainType) -> BlsSignature {
+        let root = self.chain.signing_root(root, domain, Epoch(2));
+        BlsSignature(key.sign(&root.0).to_bytes())
+    }
+
+    pub(crate) fn share(&self, n: usize) -> String {
         format!("0x{}", hex::encode(self.own[n].public_key().to_bytes()))
     }
 
-    fn duty(&self, n: usize, committee: u64) -> AttesterDuty {
+    pub(crate) fn duty(&self, n: usize, committee: u64) -> AttesterDuty {
         AttesterDuty {
             pubkey: BlsPubkey(self.groups[n].0),
             slot: SLOT,
@@ -117,7 +153,7 @@ impl Keyed {
     }
 
     /// Both attest in `SLOT`, the first in committee 3, the second in 1, and it has been decided.
-    fn decided(&self) {
+    pub(crate) fn decided(&self) {
         self.bench.know(|k| {
             k.attesters = vec![self.duty(0, 3), self.duty(1, 1)];
             for (n, committee) in [(0, 3), (1, 1)] {
@@ -132,7 +168,7 @@ impl Keyed {
         });
     }
 
-    fn single(&self, n: usize, committee: u64) -> SingleAttestation {
+    pub(crate) fn single(&self, n: usize, committee: u64) -> SingleAttestation {
         let root = self
             .chain
             .signing_root(hash_tree_root(&data()), DomainType::BeaconAttester, Epoch(2));
@@ -144,7 +180,7 @@ impl Keyed {
         }
     }
 
-    async fn attest(&self, list: &[SingleAttestation]) -> Got {
+    pub(crate) async fn attest(&self, list: &[SingleAttestation]) -> Got {
         let path = "/eth/v2/beacon/pool/attestations";
         self.bench
             .post(path, &[("eth-consensus-version", "fulu")], &json!(list))
@@ -152,7 +188,7 @@ impl Keyed {
     }
 
     /// The second validator proposes in `SLOT`, and the block has been decided.
-    fn proposes(&self) -> Arc<VersionedProposal> {
+    pub(crate) fn proposes(&self) -> Arc<VersionedProposal> {
         let mut contents = fulu::BlockContents::default();
         contents.block.slot = SLOT;
         contents.block.proposer_index = ValidatorIndex(101);
@@ -168,14 +204,14 @@ impl Keyed {
         block
     }
 
-    fn randao(&self) -> BlsSignature {
+    pub(crate) fn randao(&self) -> BlsSignature {
         let root = self
             .chain
             .signing_root(hash_tree_root(&Epoch(2)), DomainType::Randao, Epoch(2));
         BlsSignature(self.own[1].sign(&root.0).to_bytes())
     }
 
-    fn signed(&self, block: &VersionedProposal) -> trireme_eth2::VersionedSignedProposal {
+    pub(crate) fn signed(&self, block: &VersionedProposal) -> trireme_eth2::VersionedSignedProposal {
         let root = self
             .chain
             .signing_root(block.block_root(), DomainType::BeaconProposer, Epoch(2));

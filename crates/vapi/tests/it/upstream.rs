@@ -197,13 +197,14 @@ async fn an_answer_without_end_is_passed_on_piece_by_piece_and_never_read_whole(
     drop(chunks);
     // Read here: cut off at the limit, and the log says whose answer it was.
     let lines = Lines::here();
+    bench.know(|k| k.validators.clear());
     bench
-        .post("/eth/v1/validator/duties/sync/3", &[], &json!(["5"]))
+        .post("/eth/v1/validator/liveness/3", &[], &json!(["5"]))
         .await
         .error(500);
     let said = lines.take(Level::ERROR);
     assert!(
-        matches!(&said[..], [line] if line.contains("the beacon node's sync committee duties")),
+        matches!(&said[..], [line] if line.contains("the beacon node's liveness of epoch 3")),
         "{said:?}"
     );
     life.stop().await;
@@ -216,12 +217,12 @@ async fn garbage_of_the_beacon_node_is_an_error_that_says_so_in_the_log() {
     let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
     let lines = Lines::here();
     bench
-        .post("/eth/v1/validator/duties/sync/3", &[], &json!(["5"]))
+        .post("/eth/v1/validator/liveness/3", &[], &json!(["5"]))
         .await
         .error(500);
     let said = lines.take(Level::ERROR);
     assert!(
-        matches!(&said[..], [line] if line.contains("the beacon node's sync committee duties (200 OK)")),
+        matches!(&said[..], [line] if line.contains("the beacon node's liveness of epoch 3: (200 OK)")),
         "{said:?}"
     );
     life.stop().await;
@@ -275,30 +276,6 @@ async fn paths_that_are_not_for_validator_clients_never_reach_the_beacon_node() 
 }
 
 #[tokio::test]
-async fn sync_committee_duties_are_those_of_the_beacon_node_with_our_shares() {
-    let life = Life::new();
-    let group = format!("0x{}", "a1".repeat(48));
-    let answer = json!({ "execution_optimistic": false, "data":
-        [{ "pubkey": group, "validator_index": "5", "validator_sync_committee_indices": ["1", "7"] }] });
-    let bn = FakeBeacon::start(&life, move |sent| match &*sent.path_and_query {
-        "/eth/v1/validator/duties/sync/3" => response(200, &[], answer.to_string()),
-        _ => response(400, &[], json!({ "code": 400, "message": "too far ahead" }).to_string()),
-    })
-    .await;
-    let bench = Bench::new(Plan::synthetic(&[([0xa1; 48], [0xc3; 48])]).upstream(&bn.url));
-    let got = bench
-        .post("/eth/v1/validator/duties/sync/3", &[], &json!([5]))
-        .await
-        .json();
-    assert_eq!(got["data"][0]["pubkey"], json!(format!("0x{}", "c3".repeat(48))));
-    assert_eq!(got["data"][0]["validator_sync_committee_indices"], json!(["1", "7"]));
-    assert_eq!(&bn.sent()[0].body[..], br#"["5"]"#);
-    let refused = bench.post("/eth/v1/validator/duties/sync/9", &[], &json!(["5"])).await;
-    assert_eq!(refused.error(400), "too far ahead");
-    life.stop().await;
-}
-
-#[tokio::test]
 async fn events_are_passed_on_as_they_arrive_and_from_a_beacon_node_that_is_there() {
     let life = Life::new();
     let bn = FakeBeacon::start(&life, |_| {
@@ -347,5 +324,134 @@ async fn a_topic_that_the_beacon_node_does_not_know_does_not_cost_the_others() {
     assert_eq!((got.status.as_u16(), &got.body[..]), (200, &b"event: head\n\n"[..]));
     let got = bench.get("/eth/v1/events?topics=execution_payload_available").await;
     assert_eq!((got.status.as_u16(), &got.body[..]), (400, &b"unknown topic"[..]));
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn a_beacon_node_that_fails_does_not_win_over_one_that_answers() {
+    let life = Life::new();
+    let failing = FakeBeacon::start(&life, |_| response(500, &[], "I fail quickly")).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    let good = FakeBeacon::start(&life, |_| response(200, &[], "good")).await;
+    let bench = Bench::new(
+        Plan::synthetic(&[])
+            .upstream(&failing.url)
+            .upstream(&silent)
+            .upstream(&good.url),
+    );
+    for _ in 0..5 {
+        assert_eq!(&bench.get("/eth/v1/some/path").await.body[..], b"good");
+        let path = "/eth/v1/validator/beacon_committee_subscriptions";
+        assert_eq!(bench.post(path, &[], &json!([])).await.status, StatusCode::OK);
+    }
+    // A refusal is an answer; a failure of all is one, too, if that is all there is.
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&failing.url).upstream(&silent));
+    let got = bench.get("/eth/v1/some/path").await;
+    assert_eq!((got.status.as_u16(), &got.body[..]), (500, &b"I fail quickly"[..]));
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn fallbacks_are_asked_when_what_stands_before_the_beacon_node_says_that_it_is_down() {
+    let life = Life::new();
+    let down = FakeBeacon::start(&life, |_| response(503, &[], "down")).await;
+    let spare = FakeBeacon::start(&life, |_| response(200, &[], "spare")).await;
+    let mut plan = Plan::synthetic(&[]).upstream(&down.url);
+    plan.fallbacks.push(Upstream {
+        url: spare.url.parse().unwrap(),
+        headers: HeaderMap::new(),
+    });
+    assert_eq!(&Bench::new(plan).get("/x").await.body[..], b"spare");
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn a_beacon_node_that_says_nothing_does_not_cost_a_client_its_events() {
+    let life = Life::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    let failing = FakeBeacon::start(&life, |_| response(500, &[], "")).await;
+    let good = FakeBeacon::start(&life, |_| {
+        response(200, &[("content-type", "text/event-stream")], "event: head\n\n")
+    })
+    .await;
+    let bench = Bench::new(
+        Plan::synthetic(&[])
+            .upstream(&silent)
+            .upstream(&failing.url)
+            .upstream(&good.url),
+    );
+    let got = bench.get("/eth/v1/events?topics=head").await;
+    assert_eq!((got.status.as_u16(), &got.body[..]), (200, &b"event: head\n\n"[..]));
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn with_the_allow_list_only_what_stock_clients_ask_for_is_passed_on() {
+    let life = Life::new();
+    let bn = FakeBeacon::start(&life, |_| response(200, &[], "{}")).await;
+    let mut plan = Plan::synthetic(&[]).upstream(&bn.url);
+    plan.config.allow_list = true;
+    let bench = Bench::new(plan);
+    for path in ["/eth/v1/node/identity", "/metrics", "/eth/v1/node/health/", "/"] {
+        assert_eq!(bench.get(path).await.error(404), "NotFound", "{path}");
+    }
+    assert!(bn.sent().is_empty());
+    for path in [
+        "/eth/v1/beacon/genesis",
+        "/eth/v1/beacon/headers/0xab",
+        "/eth/v1/events?topics=head",
+    ] {
+        assert_eq!(bench.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    let path = "/eth/v1/validator/sync_committee_subscriptions";
+    assert_eq!(bench.post(path, &[], &json!([])).await.status, StatusCode::OK);
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_of_a_later_fork_passes_untouched() {
+    let life = Life::new();
+    let bn = FakeBeacon::start(&life, |_| response(202, &[], "")).await;
+    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let body: Vec<u8> = (0..20_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let headers = [
+        ("content-type", "application/octet-stream"),
+        ("eth-consensus-version", "gloas"),
+    ];
+    let path = "/eth/v1/beacon/execution_payload_envelope";
+    assert_eq!(
+        bench.ask("POST", path, &headers, body.clone()).await.status.as_u16(),
+        202
+    );
+    let [sent] = bn.sent().try_into().unwrap();
+    assert!(sent.body == body && sent.headers["eth-consensus-version"] == "gloas");
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_token_nothing_is_answered_and_with_it_the_beacon_node_never_sees_it() {
+    let life = Life::new();
+    let bn = FakeBeacon::start(&life, |_| response(200, &[], "{}")).await;
+    let mut plan = Plan::synthetic(&[]).upstream(&bn.url);
+    plan.config.token = Some(trireme_vapi::Token::new("0123456789abcdef").unwrap());
+    let bench = Bench::new(plan);
+    for wrong in [None, Some("Bearer 0123456789abcdee"), Some("Basic 0123456789abcdef")] {
+        let headers: Vec<_> = wrong.iter().map(|value| ("authorization", *value)).collect();
+        for path in ["/eth/v1/node/version", "/eth/v1/x", "/eth/v1/events?topics=head"] {
+            let got = bench.ask("GET", path, &headers, Body::empty()).await;
+            assert_eq!(got.header("www-authenticate"), Some("Bearer"));
+            assert_eq!(got.error(401), "missing or wrong bearer token");
+        }
+    }
+    assert!(bn.sent().is_empty());
+    let right = [("authorization", "Bearer 0123456789abcdef")];
+    assert_eq!(
+        bench.ask("GET", "/eth/v1/x", &right, Body::empty()).await.status,
+        StatusCode::OK
+    );
+    let [sent] = bn.sent().try_into().unwrap();
+    assert!(!sent.headers.contains_key("authorization"));
     life.stop().await;
 }

@@ -6,28 +6,6 @@ mod live;
 mod recorded;
 mod session;
 
-/// Routes of duties that a later stage brings, by label. Their requests are parsed and refused with 501; every other
-/// assertion about them waits for that stage.
-const LATER: [&str; 8] = [
-    "submit_voluntary_exit",
-    "aggregate_beacon_committee_selections",
-    "aggregate_attestation_v2",
-    "submit_aggregate_and_proofs_v2",
-    "submit_sync_committee_messages",
-    "sync_committee_contribution",
-    "submit_contribution_and_proofs",
-    "aggregate_sync_committee_selections",
-];
-
-/// Whether a request goes to a route of [`LATER`].
-fn is_later(method: &str, path: &str) -> bool {
-    let path = path.split('?').next().unwrap_or_default();
-    match trireme_vapi::route(&method.parse().unwrap(), path) {
-        trireme_vapi::Route::Here(endpoint, _) => LATER.contains(&endpoint.label()),
-        _ => false,
-    }
-}
-
 /// A current-thread runtime; `paused` for cases that wait for a time limit and touch no socket.
 fn run<T>(paused: bool, test: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();

@@ -1,7 +1,11 @@
 //! `api-samples`: every operation of the official beacon API.
 
 use serde_json::{Value, json};
-use trireme_eth2::{AttesterDuty, ProposerDuty, SingleAttestation, SyncDuty, ValidatorInfo};
+use trireme_eth2::{
+    AttesterDuty, BeaconCommitteeSelection, ProposerDuty, SignedContributionAndProof, SignedVoluntaryExit,
+    SingleAttestation, SyncCommitteeContribution, SyncCommitteeMessage, SyncCommitteeSelection, SyncDuty,
+    ValidatorInfo,
+};
 use trireme_vapi::{Route, route};
 
 /// What this node answers itself, from the route table of the protocol's description; `{}` is a parameter.
@@ -35,6 +39,7 @@ const SERVED: &[(&str, &str)] = &[
     ("POST", "/eth/v1/validator/contribution_and_proofs"),
     ("POST", "/eth/v1/validator/prepare_beacon_proposer"),
     ("POST", "/eth/v1/validator/sync_committee_selections"),
+    ("POST", "/eth/v1/validator/liveness/{}"),
     ("GET", "/eth/v1/node/version"),
 ];
 
@@ -149,6 +154,16 @@ fn answer(method: &str, path: &str, sample: &Value) {
             ];
             assert_eq!(members(sample), ours);
         }
+        ("POST", "/eth/v1/validator/beacon_committee_selections") => again::<BeaconCommitteeSelection>(data),
+        ("POST", "/eth/v1/validator/sync_committee_selections") => again::<SyncCommitteeSelection>(data),
+        ("GET", "/eth/v2/validator/aggregate_attestation") => {
+            assert_eq!(members(sample), ["data", "version"]);
+            again::<trireme_eth2::ForkedAttestation>(sample);
+        }
+        ("GET", "/eth/v1/validator/sync_committee_contribution") => {
+            again::<SyncCommitteeContribution>(data);
+            assert_eq!(members(sample), ["data"]);
+        }
         ("GET", "/eth/v1/node/version") => assert_eq!(members(data), ["version"]),
         _ => {}
     }
@@ -165,7 +180,17 @@ fn request(method: &str, path: &str, sample: &Value) {
                 again::<SingleAttestation>(sample);
             }
         }
-        ("POST", "/eth/v1/validator/duties/attester/{}") => again::<trireme_eth2::ValidatorIndex>(sample),
+        (
+            "POST",
+            "/eth/v1/validator/duties/attester/{}"
+            | "/eth/v1/validator/duties/sync/{}"
+            | "/eth/v1/validator/liveness/{}",
+        ) => again::<trireme_eth2::ValidatorIndex>(sample),
+        ("POST", "/eth/v1/validator/beacon_committee_selections") => again::<BeaconCommitteeSelection>(sample),
+        ("POST", "/eth/v1/validator/sync_committee_selections") => again::<SyncCommitteeSelection>(sample),
+        ("POST", "/eth/v1/beacon/pool/sync_committees") => again::<SyncCommitteeMessage>(sample),
+        ("POST", "/eth/v1/validator/contribution_and_proofs") => again::<SignedContributionAndProof>(sample),
+        ("POST", "/eth/v1/beacon/pool/voluntary_exits") => again::<SignedVoluntaryExit>(sample),
         _ => {}
     }
 }

@@ -7,17 +7,19 @@ use serde_json::Value;
 use trireme_core::{
     Duty, DutyType, PeerIdx, PubKey,
     cluster::{Cluster, Validator},
+    data::SignedData,
     definitions::DutyDefinition,
     scheme::{Bls, Claim, Scheme as _, Signer},
 };
 use trireme_eth2::{
-    AttestationData, AttesterDuty, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex, DomainType, Fork,
-    ForkedAttestation, ProposalResponse, ProposerDuty, Root, SingleAttestation, Slot, SyncDuty, ValidatorIndex,
-    ValidatorInfo, Versioned as _, VersionedProposal, VersionedSignedProposal, hash_tree_root,
+    AttestationData, AttesterDuty, BeaconCommitteeSelection, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex,
+    DomainType, Fork, ForkedAttestation, ProposalResponse, ProposerDuty, Root, SingleAttestation, Slot,
+    SyncCommitteeContribution, SyncCommitteeSelection, SyncDuty, ValidatorIndex, ValidatorInfo, Versioned as _,
+    VersionedAttestation, VersionedProposal, VersionedSignedProposal, hash_tree_root,
 };
 use trireme_vapi::{Endpoint, Route, route};
 
-use crate::fixture::{Bench, Known, Plan};
+use crate::fixture::{Bench, Known, Plan, config};
 
 /// One request and, as far as it counts, its answer.
 pub(super) struct Exchange {
@@ -106,6 +108,10 @@ impl Exchange {
             Endpoint::GetValidators => drop(of::<Vec<ValidatorInfo>>(data("data"))),
             Endpoint::GetValidator => drop(of::<ValidatorInfo>(data("data"))),
             Endpoint::ProposeBlockV3 => drop(self.read::<ProposalResponse>(body)),
+            Endpoint::AggregateBeaconCommitteeSelections => drop(of::<Vec<BeaconCommitteeSelection>>(data("data"))),
+            Endpoint::AggregateSyncCommitteeSelections => drop(of::<Vec<SyncCommitteeSelection>>(data("data"))),
+            Endpoint::AggregateAttestationV2 => drop(self.read::<ForkedAttestation>(body)),
+            Endpoint::SyncCommitteeContribution => drop(of::<SyncCommitteeContribution>(data("data"))),
             Endpoint::NodeVersion => assert!(data("data")["version"].is_string()),
             _ => {}
         }
@@ -142,7 +148,14 @@ impl Session {
             bls: self.bls,
             upstreams: Vec::new(),
             fallbacks: Vec::new(),
+            config: config(),
         }
+    }
+
+    /// Whether the cluster has the validator with this index.
+    pub(super) fn knows(&self, index: &Value) -> bool {
+        let index = index.as_str().and_then(|t| t.parse().ok()).map(ValidatorIndex);
+        index.is_some_and(|i| self.indices.contains_key(&i))
     }
 
     /// Tells the bench what the recorded node knew.
@@ -252,6 +265,73 @@ impl Session {
                         v.validator.pubkey = BlsPubkey(key.0);
                         known.validators.push(v);
                     }
+                }
+            }
+            Endpoint::SyncCommitteeDuties => {
+                for mut d in list().into_iter().map(of::<SyncDuty>) {
+                    if let Some(key) = self.group(d.pubkey) {
+                        d.pubkey = BlsPubkey(key.0);
+                        known.syncers.push(d);
+                    }
+                }
+            }
+            Endpoint::AggregateBeaconCommitteeSelections => {
+                for selection in list().into_iter().map(of::<BeaconCommitteeSelection>) {
+                    let Some(key) = self.indices.get(&selection.validator_index) else {
+                        continue;
+                    };
+                    let duty = Duty::new(selection.slot, DutyType::PrepareAggregator);
+                    let whole = Arc::new(SignedData::BeaconCommitteeSelection(selection));
+                    known.selections.insert((duty, *key, 0), whole);
+                }
+            }
+            Endpoint::AggregateSyncCommitteeSelections => {
+                for selection in list().into_iter().map(of::<SyncCommitteeSelection>) {
+                    let Some(key) = self.indices.get(&selection.validator_index) else {
+                        continue;
+                    };
+                    let duty = Duty::new(selection.slot, DutyType::PrepareSyncContribution);
+                    let whole = Arc::new(SignedData::SyncCommitteeSelection(selection));
+                    known
+                        .selections
+                        .insert((duty, *key, selection.subcommittee_index), whole);
+                }
+            }
+            Endpoint::AggregateAttestationV2 => {
+                let number = |name| one.query(name).and_then(|t| t.parse::<u64>().ok());
+                let root = one.query("attestation_data_root").and_then(|t| t.parse::<Root>().ok());
+                let (Some(slot), Some(committee), Some(root)) = (number("slot"), number("committee_index"), root)
+                else {
+                    return;
+                };
+                // Somebody's of the cluster, or the recorded node would not have waited.
+                known.attesters.push(duty(BlsPubkey([0xaa; 48]), Slot(slot), committee));
+                if let Some(json) = json {
+                    let aggregate = VersionedAttestation {
+                        validator_index: None,
+                        attestation: of::<ForkedAttestation>(json),
+                    };
+                    let key = (Slot(slot), root, CommitteeIndex(committee));
+                    known.aggregates.insert(key, Arc::new(aggregate));
+                }
+            }
+            Endpoint::SyncCommitteeContribution => {
+                let number = |name| one.query(name).and_then(|t| t.parse::<u64>().ok());
+                let root = one.query("beacon_block_root").and_then(|t| t.parse::<Root>().ok());
+                let (Some(slot), Some(subcommittee), Some(root)) = (number("slot"), number("subcommittee_index"), root)
+                else {
+                    return;
+                };
+                let member = SyncDuty {
+                    pubkey: BlsPubkey([u8::try_from(subcommittee % 256).unwrap(); 48]),
+                    validator_index: ValidatorIndex(0),
+                    validator_sync_committee_indices: vec![subcommittee * self.chain.sync_subcommittee_size()],
+                };
+                known.contributors.push((Slot(slot), member));
+                if let Some(json) = json {
+                    let contribution = of::<SyncCommitteeContribution>(json["data"].clone());
+                    let key = (Slot(slot), subcommittee, root);
+                    known.contributions.insert(key, Arc::new(contribution));
                 }
             }
             Endpoint::ProposeBlockV3 => {
