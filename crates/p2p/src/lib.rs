@@ -21,6 +21,7 @@ mod relays;
 mod streams;
 mod swarm;
 mod table;
+mod topic;
 pub mod version;
 
 pub use config::{About, DV_CLIENT, LookupHeaders, P2pConfig, P2pError, RelayAddr, RelayAddrError};

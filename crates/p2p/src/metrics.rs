@@ -10,14 +10,14 @@ use prometheus_client::{
 use std::sync::atomic::AtomicU64;
 
 /// `peer`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PeerLabel {
     /// The peer's name.
     pub peer: String,
 }
 
 /// `peer`, `type`, `protocol`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ConnectionLabel {
     /// The peer's name.
     pub peer: String,
@@ -28,7 +28,7 @@ pub struct ConnectionLabel {
 }
 
 /// `peer`, `direction`, `protocol`, `transport`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StreamLabel {
     /// The peer's name.
     pub peer: String,
@@ -41,7 +41,7 @@ pub struct StreamLabel {
 }
 
 /// `peer`, `protocol`, `transport`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct BytesLabel {
     /// The peer's name.
     pub peer: String,
@@ -52,18 +52,18 @@ pub struct BytesLabel {
 }
 
 /// `peer`, `protocol`, `topic`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SendLabel {
     /// The peer's name.
     pub peer: String,
     /// Stream protocol.
     pub protocol: &'static str,
     /// What it is about; empty where it is not known.
-    pub topic: &'static str,
+    pub topic: String,
 }
 
 /// `peer`, `version`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct VersionLabel {
     /// The peer's name.
     pub peer: String,
@@ -72,7 +72,7 @@ pub struct VersionLabel {
 }
 
 /// `peer`, `git_hash`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GitLabel {
     /// The peer's name.
     pub peer: String,
@@ -81,7 +81,7 @@ pub struct GitLabel {
 }
 
 /// `peer`, `peer_nickname`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct NicknameLabel {
     /// The peer's name.
     pub peer: String,
@@ -90,7 +90,7 @@ pub struct NicknameLabel {
 }
 
 /// `peer`, `dv_client`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ClientLabel {
     /// The peer's name.
     pub peer: String,
@@ -300,6 +300,31 @@ impl P2pMetrics {
             m.builder_api_enabled.clone(),
         );
         m
+    }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        trireme_core::metrics::touch(&self.ping_latency);
+        trireme_core::metrics::touch(&self.ping_error);
+        trireme_core::metrics::touch(&self.ping_success);
+        trireme_core::metrics::touch(&self.relay_connections);
+        trireme_core::metrics::touch(&self.peer_connection_types);
+        trireme_core::metrics::touch(&self.relay_connection_types);
+        trireme_core::metrics::touch(&self.peer_streams);
+        trireme_core::metrics::touch(&self.peer_connection);
+        trireme_core::metrics::touch(&self.receive_bytes);
+        trireme_core::metrics::touch(&self.sent_bytes);
+        trireme_core::metrics::touch(&self.send_duration);
+        trireme_core::metrics::touch(&self.dropped);
+        trireme_core::metrics::touch(&self.clock_offset);
+        trireme_core::metrics::touch(&self.version);
+        trireme_core::metrics::touch(&self.git_commit);
+        trireme_core::metrics::touch(&self.nickname);
+        trireme_core::metrics::touch(&self.dv_client);
+        trireme_core::metrics::touch(&self.start_time);
+        trireme_core::metrics::touch(&self.index);
+        trireme_core::metrics::touch(&self.version_support);
+        trireme_core::metrics::touch(&self.builder_api_enabled);
     }
 }
 

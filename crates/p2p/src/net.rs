@@ -33,6 +33,7 @@ use crate::{
     protocol,
     streams::{Open, OpenError},
     table::Table,
+    topic::topic,
 };
 
 /// Outbound streams open to one peer.
@@ -149,7 +150,7 @@ impl Net {
         let label = SendLabel {
             peer: peer.name.clone(),
             protocol: proto.name,
-            topic: protocol::topic(proto.name),
+            topic: topic(proto.name, &msg),
         };
         self.metrics
             .send_duration

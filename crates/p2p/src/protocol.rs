@@ -47,12 +47,3 @@ pub(crate) fn send_limit(name: &str) -> Duration {
         Duration::from_secs(7)
     }
 }
-
-/// Metric label of what a message is about, as far as the protocol tells.
-pub(crate) fn topic(name: &str) -> &'static str {
-    match name {
-        "/charon/peerinfo/2.0.0" => "peerinfo",
-        "/charon/priority/2.0.0" => "priority_consensus",
-        _ => "",
-    }
-}

@@ -1,5 +1,7 @@
 //! Metrics of a relay, with Charon's names (p2p.md 11).
 
+use std::time::Duration;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -19,7 +21,19 @@ pub(crate) struct TypeLabel {
     r#type: &'static str,
 }
 
-fn ping_buckets() -> Histogram {
+/// `status`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StatusLabel {
+    status: &'static str,
+}
+
+/// `reason`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReasonLabel {
+    reason: &'static str,
+}
+
+fn default_buckets() -> Histogram {
     Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
 
@@ -32,6 +46,11 @@ pub struct RelayMetrics {
     pub(crate) status: Gauge,
     reservations: Family<TypeLabel, Counter>,
     circuits: Family<TypeLabel, Counter>,
+    reservation_answers: Family<StatusLabel, Counter>,
+    reservation_refusals: Family<ReasonLabel, Counter>,
+    circuit_answers: Family<StatusLabel, Counter>,
+    circuit_refusals: Family<ReasonLabel, Counter>,
+    circuit_duration: Histogram,
 }
 
 impl RelayMetrics {
@@ -41,10 +60,15 @@ impl RelayMetrics {
         Self {
             connections: Family::default(),
             active: Family::default(),
-            ping: Family::new_with_constructor(ping_buckets),
+            ping: Family::new_with_constructor(default_buckets),
             status: Gauge::default(),
             reservations: Family::default(),
             circuits: Family::default(),
+            reservation_answers: Family::default(),
+            reservation_refusals: Family::default(),
+            circuit_answers: Family::default(),
+            circuit_refusals: Family::default(),
+            circuit_duration: default_buckets(),
         }
     }
 
@@ -74,6 +98,31 @@ impl RelayMetrics {
             m.reservations.clone(),
         );
         r.register("libp2p_relaysvc_connections", "Circuits by type", m.circuits.clone());
+        r.register(
+            "libp2p_relaysvc_reservation_request_response_status",
+            "Answers to requests for reservations by status",
+            m.reservation_answers.clone(),
+        );
+        r.register(
+            "libp2p_relaysvc_reservation_rejections",
+            "Refused reservations by reason",
+            m.reservation_refusals.clone(),
+        );
+        r.register(
+            "libp2p_relaysvc_connection_request_response_status",
+            "Answers to requests for circuits by status",
+            m.circuit_answers.clone(),
+        );
+        r.register(
+            "libp2p_relaysvc_connection_rejections",
+            "Refused circuits by reason",
+            m.circuit_refusals.clone(),
+        );
+        r.register(
+            "libp2p_relaysvc_connection_duration_seconds",
+            "Life of a circuit in seconds",
+            m.circuit_duration.clone(),
+        );
         m
     }
 
@@ -117,6 +166,26 @@ impl RelayMetrics {
 
     pub(crate) fn reservation(&self, r#type: &'static str) {
         self.reservations.get_or_create(&TypeLabel { r#type }).inc();
+    }
+
+    pub(crate) fn reservation_answered(&self, status: &'static str) {
+        self.reservation_answers.get_or_create(&StatusLabel { status }).inc();
+    }
+
+    pub(crate) fn reservation_refused(&self, reason: &'static str) {
+        self.reservation_refusals.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub(crate) fn circuit_answered(&self, status: &'static str) {
+        self.circuit_answers.get_or_create(&StatusLabel { status }).inc();
+    }
+
+    pub(crate) fn circuit_refused(&self, reason: &'static str) {
+        self.circuit_refusals.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub(crate) fn circuit_lasted(&self, time: Duration) {
+        self.circuit_duration.observe(time.as_secs_f64());
     }
 
     pub(crate) fn circuit(&self, r#type: &'static str) {

@@ -6,6 +6,7 @@
 mod http;
 mod metrics;
 mod monitor;
+mod reservations;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,7 @@ use std::{
 
 use futures::StreamExt as _;
 use libp2p::{Multiaddr, PeerId, Swarm, multiaddr::Protocol, relay, swarm::SwarmEvent};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 pub use trireme_core::life::Life;
 use trireme_keys::IdentityKey;
@@ -57,7 +58,7 @@ pub struct RelayConfig {
     pub external_host: Option<String>,
     /// Whether to announce private and loopback listen addresses.
     pub advertise_private: bool,
-    /// Reservations per peer, and open circuits per peer (512).
+    /// Reservations per IP address, and open circuits per peer (512).
     pub max_reservations: usize,
     /// Reservations and circuits in total (16,384).
     pub max_connections: usize,
@@ -150,11 +151,12 @@ pub async fn serve(config: RelayConfig, metrics: RelayMetrics, life: &Life) -> R
     let keypair = identity::keypair(&config.identity)?;
     let peer_id = trireme_keys::PeerId::from_public_key(config.identity.public_key());
     let id = identity::to_libp2p(&peer_id);
+    let reservations = reservations::Reservations::default();
     let limits = relay::Config {
         max_reservations: config.max_connections,
         max_reservations_per_peer: config.max_reservations,
         reservation_duration: RESERVATION,
-        reservation_rate_limiters: Vec::new(),
+        reservation_rate_limiters: vec![reservations.limiter(RESERVATION, config.max_reservations)],
         max_circuits: config.max_connections,
         max_circuits_per_peer: config.max_reservations,
         max_circuit_duration: CIRCUIT_DURATION,
@@ -206,6 +208,8 @@ pub async fn serve(config: RelayConfig, metrics: RelayMetrics, life: &Life) -> R
         metrics,
         clusters,
         table,
+        reservations,
+        circuits: BTreeMap::new(),
         announced: BTreeSet::new(),
     };
     driver.announce();
@@ -228,6 +232,9 @@ struct Driver {
     metrics: RelayMetrics,
     clusters: monitor::Clusters,
     table: Arc<Table>,
+    reservations: reservations::Reservations,
+    /// When each open circuit began; there may be several of a pair.
+    circuits: BTreeMap<(PeerId, PeerId), Vec<Instant>>,
     /// External addresses given to the library; it hands them to clients with a reservation.
     announced: BTreeSet<Multiaddr>,
 }
@@ -300,6 +307,7 @@ impl Driver {
                 ..
             } => {
                 if num_established == 0 {
+                    self.reservations.forget(&peer_id);
                     let cluster = self.clusters.forget(&peer_id);
                     self.metrics.gone(&identity::name(&peer_id), &cluster);
                 }
@@ -321,17 +329,21 @@ impl Driver {
         }
     }
 
-    fn relayed(&self, event: &relay::Event) {
+    fn relayed(&mut self, event: &relay::Event) {
         match event {
             relay::Event::ReservationReqAccepted { src_peer_id, renewed } => {
                 tracing::debug!(peer = %identity::name(src_peer_id), renewed, "reservation made");
                 self.metrics.reservation(if *renewed { "renewed" } else { "opened" });
+                self.metrics.reservation_answered("ok");
             }
             relay::Event::ReservationClosed { .. } | relay::Event::ReservationTimedOut { .. } => {
                 self.metrics.reservation("closed");
             }
             relay::Event::ReservationReqDenied { src_peer_id, status } => {
                 tracing::warn!(peer = %identity::name(src_peer_id), ?status, "reservation refused");
+                let (status, reason) = refusal(status);
+                self.metrics.reservation_answered(status);
+                self.metrics.reservation_refused(reason);
             }
             relay::Event::CircuitReqAccepted {
                 src_peer_id,
@@ -339,18 +351,52 @@ impl Driver {
             } => {
                 tracing::debug!(from = %identity::name(src_peer_id), to = %identity::name(dst_peer_id), "circuit opened");
                 self.metrics.circuit("opened");
+                self.metrics.circuit_answered("ok");
+                let open = self.circuits.entry((*src_peer_id, *dst_peer_id)).or_default();
+                open.push(Instant::now());
             }
-            relay::Event::CircuitClosed { .. } => self.metrics.circuit("closed"),
+            relay::Event::CircuitClosed {
+                src_peer_id,
+                dst_peer_id,
+                ..
+            } => {
+                self.metrics.circuit("closed");
+                let pair = (*src_peer_id, *dst_peer_id);
+                // The events do not tell which of several circuits of a pair it was; the oldest usually ends first.
+                if let Some(open) = self.circuits.get_mut(&pair)
+                    && !open.is_empty()
+                {
+                    self.metrics.circuit_lasted(open.remove(0).elapsed());
+                }
+                self.circuits.retain(|_, open| !open.is_empty());
+            }
             relay::Event::CircuitReqDenied {
                 src_peer_id,
                 dst_peer_id,
                 status,
             } => {
                 tracing::debug!(from = %identity::name(src_peer_id), to = %identity::name(dst_peer_id), ?status, "circuit refused");
+                let (status, reason) = refusal(status);
+                self.metrics.circuit_answered(status);
+                self.metrics.circuit_refused(reason);
             }
             // The library's deprecated failure events and its status.
             _ => {}
         }
+    }
+}
+
+/// The labels of a refusal, status and reason, as the Go library's metrics have them.
+const fn refusal(status: &relay::StatusCode) -> (&'static str, &'static str) {
+    use relay::StatusCode as S;
+    match status {
+        S::OK => ("ok", "unknown"),
+        S::ReservationRefused => ("rejected", "ip constraint violation"),
+        S::ResourceLimitExceeded => ("rejected", "resource limit exceeded"),
+        S::PermissionDenied => ("rejected", "permission denied"),
+        S::NoReservation => ("rejected", "no reservation"),
+        S::MalformedMessage => ("rejected", "malformed message"),
+        S::UnexpectedMessage | S::ConnectionFailed => ("error", "unknown"),
     }
 }
 
