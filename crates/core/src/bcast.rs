@@ -11,6 +11,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use trireme_eth2::{Fork, SignedVoluntaryExit, Versioned as _, VersionedAttestation};
+
 use crate::{
     cx::DutyCx,
     data::{SignedData, SignedDataSet},
@@ -20,10 +22,35 @@ use crate::{
     scheduler::start_offset,
     step::{ErrorKind, Fault, StepError},
     time::SlotTiming,
+    validators::ValidatorCache,
 };
 
-/// What a beacon node says to an attestation that reached it through another node of the cluster.
-const ALREADY_KNOWN: &str = "PriorAttestationKnown";
+/// What beacon nodes say, in lower case, to what has reached them through another node of the cluster. The names are
+/// those of one client's error types; the words stand for the others.
+const ALREADY_KNOWN: [&str; 9] = [
+    "priorattestationknown",
+    "attestationsupersetknown",
+    "aggregatoralreadyknown",
+    "priorsynccommitteemessageknown",
+    "priorsynccontributionmessageknown",
+    "synccontributionsupersetknown",
+    "duplicatefullyimported",
+    "already known",
+    "already exists in pool",
+];
+
+/// Being told that somebody was faster is success.
+fn unless_known(sent: Result<(), BeaconError>) -> Result<(), BeaconError> {
+    match sent {
+        Err(BeaconError::Status { message, .. }) if is_known(&message) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_known(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ALREADY_KNOWN.iter().any(|words| message.contains(words))
+}
 
 /// Why a set was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +109,12 @@ impl BroadcastMetrics {
         );
         Self { sent, delay }
     }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        crate::metrics::touch(&self.sent);
+        crate::metrics::touch(&self.delay);
+    }
 }
 
 /// See the module's description.
@@ -89,14 +122,17 @@ pub struct Broadcaster {
     beacon: Arc<dyn BeaconNode>,
     clock: Arc<dyn Clock>,
     timing: SlotTiming,
+    validators: Arc<ValidatorCache>,
     metrics: BroadcastMetrics,
 }
 
 impl Broadcaster {
-    /// Sends to `beacon`, which has the time limits of submissions inside.
+    /// Sends to `beacon`, which has the time limits of submissions inside. `validators` tells an index that is missing in
+    /// an attestation.
     #[must_use]
     pub fn new(
         beacon: Arc<dyn BeaconNode>,
+        validators: Arc<ValidatorCache>,
         clock: Arc<dyn Clock>,
         timing: SlotTiming,
         metrics: BroadcastMetrics,
@@ -105,6 +141,7 @@ impl Broadcaster {
             beacon,
             clock,
             timing,
+            validators,
             metrics,
         }
     }
@@ -129,17 +166,12 @@ impl Broadcaster {
     async fn send(&self, duty: Duty, set: &SignedDataSet) -> Result<(), BroadcastError> {
         match duty.kind {
             DutyType::Attester => {
-                let attestations = set.0.values().map(|data| {
-                    let SignedData::Attestation(att) = data else {
-                        return Err(BroadcastError::Kind(duty));
-                    };
-                    Ok(att.clone())
-                });
-                let attestations = attestations.collect::<Result<Vec<_>, _>>()?;
-                match self.beacon.submit_attestations(attestations).await {
-                    Err(BeaconError::Status { message, .. }) if message.contains(ALREADY_KNOWN) => Ok(()),
-                    other => Ok(other?),
-                }
+                let attestations = each(duty, set, |data| {
+                    let SignedData::Attestation(att) = data else { return None };
+                    Some(att.clone())
+                })?;
+                let attestations = self.with_indices(duty, set, attestations);
+                unless_known(self.beacon.submit_attestations(attestations).await)?;
             }
             DutyType::Proposer => {
                 let mut blocks = set.0.values();
@@ -149,20 +181,86 @@ impl Broadcaster {
                 let SignedData::Proposal(block) = block else {
                     return Err(BroadcastError::Kind(duty));
                 };
-                Ok(self.beacon.submit_proposal(Arc::clone(block)).await?)
+                unless_known(self.beacon.submit_proposal(Arc::clone(block)).await)?;
+            }
+            // Aggregates without version are refused.
+            DutyType::Aggregator => {
+                let aggregates = each(duty, set, |data| {
+                    let SignedData::Aggregate(aggregate) = data else { return None };
+                    Some(aggregate.clone())
+                })?;
+                unless_known(self.beacon.submit_aggregates(aggregates).await)?;
+            }
+            DutyType::SyncMessage => {
+                let messages = each(duty, set, |data| {
+                    let SignedData::SyncMessage(message) = data else { return None };
+                    Some(*message)
+                })?;
+                unless_known(self.beacon.submit_sync_messages(messages).await)?;
+            }
+            DutyType::SyncContribution => {
+                let contributions = each(duty, set, |data| {
+                    let SignedData::Contribution(contribution) = data else { return None };
+                    Some(contribution.clone())
+                })?;
+                unless_known(self.beacon.submit_contributions(contributions).await)?;
+            }
+            DutyType::Exit => {
+                let exits = each(duty, set, |data| {
+                    let SignedData::Exit(exit) = data else { return None };
+                    Some(*exit)
+                })?;
+                self.send_exits(exits).await?;
             }
             // Their aggregates are answers to questions of our own.
             DutyType::Randao
             | DutyType::PrepareAggregator
             | DutyType::PrepareSyncContribution
-            | DutyType::BuilderRegistration => Ok(()),
-            DutyType::Signature
-            | DutyType::Exit
-            | DutyType::BuilderProposer
-            | DutyType::Aggregator
-            | DutyType::SyncMessage
-            | DutyType::SyncContribution
-            | DutyType::InfoSync => Err(BroadcastError::Unsupported(duty)),
+            // The cluster's own registrations are sent by `registrations`.
+            | DutyType::BuilderRegistration => {}
+            DutyType::Signature | DutyType::BuilderProposer | DutyType::InfoSync => {
+                return Err(BroadcastError::Unsupported(duty));
+            }
         }
+        Ok(())
     }
+
+    /// One by one: a beacon node that refuses one says nothing about the others. The last error is the caller's.
+    async fn send_exits(&self, exits: Vec<SignedVoluntaryExit>) -> Result<(), BeaconError> {
+        let mut outcome = Ok(());
+        for exit in exits {
+            if let Err(error) = unless_known(self.beacon.submit_exit(exit).await) {
+                tracing::warn!(index = exit.message.validator_index.0, %error, "the beacon node did not take a voluntary exit");
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
+    /// From Electra on the beacon node must be told who voted. Where all partials came without it (some old releases
+    /// lose it), our own knowledge of the validators fills it in.
+    fn with_indices(
+        &self,
+        duty: Duty,
+        set: &SignedDataSet,
+        mut attestations: Vec<VersionedAttestation>,
+    ) -> Vec<VersionedAttestation> {
+        for (validator, att) in set.0.keys().zip(&mut attestations) {
+            if att.attestation.fork() >= Fork::Electra && att.validator_index.is_none() {
+                tracing::warn!(%duty, validator = %validator.short(), "an attestation came without the index of its validator");
+                att.validator_index = self.validators.index(validator);
+            }
+        }
+        attestations
+    }
+}
+
+/// The objects of a set, all of one kind, in the order of their validators.
+fn each<T>(
+    duty: Duty,
+    set: &SignedDataSet,
+    take: impl Fn(&SignedData) -> Option<T>,
+) -> Result<Vec<T>, BroadcastError> {
+    let all = set.0.values().map(|data| take(data).ok_or(BroadcastError::Kind(duty)));
+    all.collect()
 }

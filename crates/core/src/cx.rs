@@ -73,12 +73,16 @@ impl CxSource {
 /// The trace id of a duty: 128-bit FNV-1a over the lock hash and the duty's text form (observability.md 7).
 #[must_use]
 pub fn trace_id(cluster_hash: &[u8], duty: Duty) -> u128 {
+    trace_id_of(cluster_hash, &duty.to_string())
+}
+
+/// The same for a duty's text form, whatever it says.
+fn trace_id_of(cluster_hash: &[u8], duty: &str) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    let text = duty.to_string();
     cluster_hash
         .iter()
-        .chain(text.as_bytes())
+        .chain(duty.as_bytes())
         .fold(OFFSET, |h, b| (h ^ u128::from(*b)).wrapping_mul(PRIME))
 }
 
@@ -93,6 +97,29 @@ mod tests {
         let h = (0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128 ^ 0x61)
             .wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
         assert_eq!(h, 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+    }
+
+    #[test]
+    fn trace_ids() {
+        #[derive(serde::Deserialize)]
+        struct Case {
+            lock_hash: String,
+            duty: String,
+            trace_id: String,
+        }
+        trireme_vectors::each("dashboards", "trace-ids", |e| {
+            let cases: Vec<Case> = e.parse();
+            assert!(!cases.is_empty());
+            for case in cases {
+                let hash = hex::decode(case.lock_hash.trim_start_matches("0x")).unwrap();
+                assert_eq!(
+                    format!("{:032x}", trace_id_of(&hash, &case.duty)),
+                    case.trace_id,
+                    "{}",
+                    case.duty
+                );
+            }
+        });
     }
 
     #[test]

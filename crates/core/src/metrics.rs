@@ -4,9 +4,14 @@
 //! `_total`, which the text format adds.
 //! Not here: the metrics themselves (each component has a struct of its own), the constant labels of the node.
 
+use std::hash::Hash;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+    },
     registry::Registry,
 };
 
@@ -25,8 +30,17 @@ pub const BUCKETS_C: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.
 /// Bucket set D: computations on sets.
 pub const BUCKETS_D: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
+/// Makes the series with empty labels, so that a list of metrics shows labels and buckets.
+pub fn touch<L, M, C>(family: &Family<L, M, C>)
+where
+    L: Default + Clone + Hash + Eq,
+    C: MetricConstructor<M>,
+{
+    drop(family.get_or_create(&L::default()));
+}
+
 /// `duty`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DutyLabel {
     /// Name of the duty type.
     pub duty: &'static str,
@@ -39,14 +53,14 @@ impl From<DutyType> for DutyLabel {
 }
 
 /// `step`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StepLabel {
     /// Name of the step.
     pub step: &'static str,
 }
 
 /// `duty`, `peer`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DutyPeerLabel {
     /// Name of the duty type.
     pub duty: &'static str,
@@ -55,14 +69,14 @@ pub struct DutyPeerLabel {
 }
 
 /// `peer`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PeerLabel {
     /// Name of the peer.
     pub peer: String,
 }
 
 /// `duty`, `peer_idx`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DutyPeerIdxLabel {
     /// Name of the duty type.
     pub duty: &'static str,
@@ -71,7 +85,7 @@ pub struct DutyPeerIdxLabel {
 }
 
 /// `duty`, `reason`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DutyReasonLabel {
     /// Name of the duty type.
     pub duty: &'static str,
@@ -80,7 +94,7 @@ pub struct DutyReasonLabel {
 }
 
 /// `pubkey_full`, `pubkey`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ValidatorLabel {
     /// The key in hex with `0x`.
     pub pubkey_full: String,
@@ -89,7 +103,7 @@ pub struct ValidatorLabel {
 }
 
 /// `pubkey_full`, `pubkey`, `status`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ValidatorStatusLabel {
     /// The key in hex with `0x`.
     pub pubkey_full: String,
@@ -100,14 +114,14 @@ pub struct ValidatorStatusLabel {
 }
 
 /// `pubkey`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ShortKeyLabel {
     /// The short form.
     pub pubkey: String,
 }
 
 /// `endpoint`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EndpointLabel {
     /// Name of the cached or asked endpoint.
     pub endpoint: &'static str,
@@ -128,6 +142,12 @@ impl CacheMetrics {
         registry.register("app_cache_hits", "Questions answered from a cache", m.hits.clone());
         registry.register("app_cache_misses", "Questions that a cache passed on", m.misses.clone());
         m
+    }
+
+    /// Makes a series of each, so that a list of metrics shows labels.
+    pub fn touch(&self) {
+        touch(&self.hits);
+        touch(&self.misses);
     }
 
     /// A question was answered from the cache of `endpoint`.

@@ -99,6 +99,12 @@ impl ParSigDbMetrics {
         );
         Self { exits, stored }
     }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        crate::metrics::touch(&self.exits);
+        crate::metrics::touch(&self.stored);
+    }
 }
 
 /// Duty, validator, and subcommittee for the two duties that a validator may have several times in a slot.

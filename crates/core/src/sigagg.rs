@@ -108,6 +108,11 @@ impl SigAggMetrics {
         );
         Self { seconds }
     }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        crate::metrics::touch(&self.seconds);
+    }
 }
 
 /// See the module's description.

@@ -273,6 +273,11 @@ impl StepMetrics {
             dropped_records,
         }
     }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        metrics::touch(&self.duration);
+    }
 }
 
 struct Shared {
@@ -436,11 +441,18 @@ impl Step {
     async fn attempt<T: Subjects>(&self, call: &Call<T>, cx: &DutyCx, value: &Arc<T>) -> Result<(), StepError> {
         let shared = &self.policy.shared;
         let began = shared.clock.now();
-        let span = tracing::debug_span!(parent: &cx.span, "step", step = self.name.as_str());
+        let span =
+            tracing::debug_span!(parent: &cx.span, "step", step = self.name.as_str(), error = tracing::field::Empty);
         let result = call(cx.clone(), Arc::clone(value))
-            .instrument(span)
+            .instrument(span.clone())
             .await
             .map_err(|e| e.at(self.name));
+        if let Err(error) = &result
+            && matches!(error.kind, ErrorKind::Temporary | ErrorKind::Permanent)
+        {
+            span.record("error", tracing::field::display(error));
+        }
+        drop(span);
         let took = shared.clock.now().since(began);
         shared
             .metrics

@@ -4,10 +4,11 @@
 
 use std::{
     borrow::Cow,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use prometheus_client::{encoding::text::encode, registry::Registry};
+use prometheus_client::{encoding::text::encode, metrics::family::Family, registry::Registry};
 
 mod process;
 pub mod text;
@@ -61,6 +62,15 @@ pub fn exposition(registry: &SharedRegistry) -> Result<String, std::fmt::Error> 
     let mut out = String::new();
     encode(&mut out, &registry.lock().unwrap_or_else(PoisonError::into_inner))?;
     Ok(text::prometheus(&out))
+}
+
+/// Makes the series with empty labels, so that a list of metrics shows labels and buckets.
+pub(crate) fn touch<L, M>(family: &Family<L, M>)
+where
+    L: Default + Clone + Hash + Eq,
+    M: Default,
+{
+    drop(family.get_or_create(&L::default()));
 }
 
 #[cfg(test)]

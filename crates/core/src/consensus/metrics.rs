@@ -9,25 +9,25 @@ use prometheus_client::{
 use super::PROTOCOL;
 use crate::{duty::DutyType, metrics::BUCKETS_A};
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TimerLabel {
     protocol: &'static str,
     duty: &'static str,
     timer: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LeaderLabel {
     protocol: &'static str,
     duty: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProtocolLabel {
     protocol: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     protocol: &'static str,
     duty: &'static str,
@@ -35,7 +35,7 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
 }
@@ -97,6 +97,17 @@ impl ConsensusMetrics {
             m.dropped.clone(),
         );
         m
+    }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        crate::metrics::touch(&self.rounds);
+        crate::metrics::touch(&self.leader);
+        crate::metrics::touch(&self.duration);
+        crate::metrics::touch(&self.timeout);
+        crate::metrics::touch(&self.error);
+        crate::metrics::touch(&self.few_round_changes);
+        crate::metrics::touch(&self.dropped);
     }
 
     pub(super) fn decided(

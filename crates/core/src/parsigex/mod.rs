@@ -134,6 +134,11 @@ impl ParSigExMetrics {
         );
         Self { seconds }
     }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        crate::metrics::touch(&self.seconds);
+    }
 }
 
 /// What the exchange is made of.

@@ -61,6 +61,13 @@ impl SchedulerMetrics {
         m
     }
 
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        crate::metrics::touch(&self.duties);
+        crate::metrics::touch(&self.balance);
+        crate::metrics::touch(&self.status);
+    }
+
     /// Sets what is known of the cluster's validators; statuses that were left are removed.
     pub(super) fn validators(&self, cluster: &Cluster, set: &ValidatorSet, active: usize) {
         self.active.set(i64::try_from(active).unwrap_or(i64::MAX));

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// `duty`, `peer_idx`, `rank`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RankLabel {
     duty: &'static str,
     peer_idx: String,
@@ -128,6 +128,23 @@ impl TrackerMetrics {
             m.delay.clone(),
         );
         m
+    }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        crate::metrics::touch(&self.participation);
+        crate::metrics::touch(&self.participation_legacy);
+        crate::metrics::touch(&self.participation_success);
+        crate::metrics::touch(&self.participation_missed);
+        crate::metrics::touch(&self.participation_expected);
+        crate::metrics::touch(&self.failed);
+        crate::metrics::touch(&self.reasons);
+        crate::metrics::touch(&self.success);
+        crate::metrics::touch(&self.expect);
+        crate::metrics::touch(&self.unexpected);
+        crate::metrics::touch(&self.inconsistent);
+        crate::metrics::touch(&self.cohort_rank);
+        crate::metrics::touch(&self.missed);
     }
 
     /// Makes the series that dashboards expect before anything has happened.

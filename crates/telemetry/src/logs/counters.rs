@@ -47,6 +47,12 @@ impl LogCounters {
             self.dropped.clone(),
         );
     }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        crate::metrics::touch(&self.warn);
+        crate::metrics::touch(&self.error);
+    }
 }
 
 /// The counters of this process's log lines.

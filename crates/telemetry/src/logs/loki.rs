@@ -29,7 +29,7 @@ const LINE: usize = 4_096;
 /// Bytes of a batch.
 const BATCH: usize = 5_000_000;
 /// How long a line waits for others.
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1_000 });
 /// Time limit of a push.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Time limit of the last push of a node that stops.

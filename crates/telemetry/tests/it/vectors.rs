@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -7,6 +7,7 @@ use serde::{
 use serde_json::Value;
 use trireme_telemetry::{
     LogFormat,
+    health::CHECKS,
     logs::{Level, Record},
 };
 
@@ -125,5 +126,25 @@ fn log_sample() {
         assert!(!records.is_empty());
         let rendered: String = records.iter().map(|r| r.render(format, true)).collect();
         assert_eq!(rendered, text);
+    });
+}
+
+#[test]
+fn health_checks() {
+    #[derive(serde::Deserialize)]
+    struct Known {
+        name: String,
+        severity: String,
+        description: String,
+    }
+    trireme_vectors::each("dashboards", "health-checks", |e| {
+        let known: Vec<Known> = e.parse();
+        let theirs: BTreeMap<_, _> = known.iter().map(|k| (k.name.as_str(), k.severity.as_str())).collect();
+        let ours: BTreeMap<_, _> = CHECKS.iter().map(|c| (c.name, c.severity.word())).collect();
+        assert_eq!(ours, theirs);
+        for check in CHECKS {
+            let same = known.iter().any(|k| k.description == check.description);
+            assert!(!same, "the description of {} is not in our own words", check.name);
+        }
     });
 }
