@@ -256,11 +256,7 @@ impl Broadcaster {
 }
 
 /// The objects of a set, all of one kind, in the order of their validators.
-fn each<T>(
-    duty: Duty,
-    set: &SignedDataSet,
-    take: impl Fn(&SignedData) -> Option<T>,
-) -> Result<Vec<T>, BroadcastError> {
+fn each<T>(duty: Duty, set: &SignedDataSet, take: impl Fn(&SignedData) -> Option<T>) -> Result<Vec<T>, BroadcastError> {
     let all = set.0.values().map(|data| take(data).ok_or(BroadcastError::Kind(duty)));
     all.collect()
 }

@@ -39,6 +39,7 @@ pub mod parsigex;
 pub mod ports;
 pub mod prepare;
 pub mod priority;
+pub mod registrations;
 pub mod scheduler;
 pub mod scheme;
 pub mod sigagg;

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use trireme_eth2::{Epoch, ValidatorIndex, ValidatorInfo};
+use trireme_eth2::{Epoch, ValidatorIndex, ValidatorInfo, ValidatorStatus};
 
 use crate::{
     cluster::Cluster,
@@ -30,11 +30,23 @@ pub struct ValidatorSet {
 }
 
 impl ValidatorSet {
-    /// Validators that have duties in `epoch`: active now, or to be activated with it.
+    /// Validators that have duties in `epoch`: active now and not leaving before it, or to be activated with it.
     pub fn active(&self, epoch: Epoch) -> impl Iterator<Item = (ValidatorIndex, PubKey)> {
         self.by_index
             .iter()
-            .filter(move |(_, v)| v.status.is_active() || v.validator.activation_epoch == epoch)
+            .filter(move |(_, v)| {
+                let stays = v.validator.exit_epoch > epoch || v.status == ValidatorStatus::ActiveOngoing;
+                v.status.is_active() && stays || v.validator.activation_epoch == epoch
+            })
+            .map(|(index, v)| (*index, PubKey(v.validator.pubkey.0)))
+    }
+
+    /// Validators that may be in the sync committee of `epoch`: the active ones, and those that have exited, as they stay
+    /// members until the end of the periods that they were chosen for.
+    pub fn sync_members(&self, epoch: Epoch) -> impl Iterator<Item = (ValidatorIndex, PubKey)> {
+        self.by_index
+            .iter()
+            .filter(move |(_, v)| !v.status.is_pending() || v.validator.activation_epoch == epoch)
             .map(|(index, v)| (*index, PubKey(v.validator.pubkey.0)))
     }
 }
@@ -106,6 +118,15 @@ impl ValidatorCache {
             fell_back,
         };
         Ok(known)
+    }
+
+    /// The index of a validator, if it is known already. Never asks.
+    #[must_use]
+    pub fn index(&self, key: &PubKey) -> Option<ValidatorIndex> {
+        let known = self.known()?;
+        let mut all = known.by_index.iter();
+        all.find(|(_, v)| v.validator.pubkey.0 == key.0)
+            .map(|(index, _)| *index)
     }
 
     fn known(&self) -> Option<Arc<ValidatorSet>> {

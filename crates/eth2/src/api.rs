@@ -95,6 +95,21 @@ impl ValidatorStatus {
         }
     }
 
+    /// Whether its life on chain has not begun.
+    #[must_use]
+    pub const fn is_pending(self) -> bool {
+        match self {
+            Self::PendingInitialized | Self::PendingQueued => true,
+            Self::ActiveOngoing
+            | Self::ActiveExiting
+            | Self::ActiveSlashed
+            | Self::ExitedUnslashed
+            | Self::ExitedSlashed
+            | Self::WithdrawalPossible
+            | Self::WithdrawalDone => false,
+        }
+    }
+
     /// Whether it has attestation duties.
     #[must_use]
     pub const fn is_active(self) -> bool {

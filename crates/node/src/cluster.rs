@@ -13,8 +13,9 @@ use trireme_core::{
     PeerIdx, PubKey,
     cluster::{Cluster, Validator},
     ports::Peer,
+    registrations::registration,
 };
-use trireme_eth2::ForkVersion;
+use trireme_eth2::{ForkVersion, SignedValidatorRegistrationV1};
 use trireme_keys::{Enr, IdentityKey, PeerId, peer_name};
 use zeroize::Zeroizing;
 
@@ -31,6 +32,8 @@ const MEMORY_LINES: usize = 8;
 pub(crate) struct Loaded {
     /// For the workflow.
     pub(crate) cluster: Cluster,
+    /// Registrations with builders; none in locks of old schemas.
+    pub(crate) registrations: Vec<SignedValidatorRegistrationV1>,
     /// All operators in lock order.
     pub(crate) peers: Vec<Peer>,
     /// Our key.
@@ -115,6 +118,7 @@ pub(crate) fn load(config: &NodeConfig, identity: IdentityKey) -> Result<Loaded,
         .map_or_else(|| "unknown".to_owned(), |n| n.name.clone());
     Ok(Loaded {
         cluster: workflow_cluster(&lock, me, peers.len()).map_err(bad)?,
+        registrations: registrations(&lock),
         name: lock.definition.name.clone(),
         uuid: lock.definition.uuid.clone(),
         consensus_protocol: lock.definition.consensus_protocol.clone(),
@@ -248,6 +252,17 @@ fn workflow_cluster(lock: &Lock, me: PeerIdx, nodes: usize) -> Result<Cluster, S
     }
     let hash = fixed::<32>(&lock.lock_hash).ok_or_else(|| "its lock hash does not have 32 bytes".to_owned())?;
     Ok(Cluster::new(hash, nodes, threshold, me, validators))
+}
+
+/// Those that were made: their fields are checked with the lock, except where a schema has none.
+fn registrations(lock: &Lock) -> Vec<SignedValidatorRegistrationV1> {
+    let all = lock.validators.iter().filter_map(|validator| {
+        let key = PubKey(fixed(&validator.public_key)?);
+        let made = &validator.registration;
+        let timestamp = u64::try_from(made.timestamp).ok()?;
+        Some(registration(key, made.gas_limit, timestamp, fixed(&made.signature)?))
+    });
+    all.collect()
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {

@@ -25,6 +25,7 @@ use trireme_core::{
     life::{Life, StopReason},
     metrics::CacheMetrics,
     ports::{BeaconNode, Clock, Entropy, StoreError},
+    registrations::Registrations,
     scheme::Bls,
 };
 use trireme_store::{Owner, SledStore};
@@ -226,8 +227,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let clients = chain::beacon_clients(&config.beacon, &registry)?;
     let chain = Arc::new(chain::wait_for_chain(&clients, &loaded).await?);
     let timing = timing(&chain);
-    let beacons =
-        trireme_beacon::Pool::start(&clients, Arc::clone(&chain), timing, Arc::clone(&clock), life).await;
+    let beacons = trireme_beacon::Pool::start(&clients, Arc::clone(&chain), timing, Arc::clone(&clock), life).await;
     let beacons = Arc::new(beacons);
     beacons.check_clocks().await;
     let beacon_peers = BeaconPeers::default();
@@ -246,6 +246,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
         duties_stop: CancellationToken::new(),
     };
     let cluster = Arc::new(loaded.cluster.clone());
+    let registrations = Arc::new(Registrations::new(Arc::clone(&cluster), loaded.registrations.clone()));
     let workflow = Workflow::start(
         Ports {
             beacon: Arc::clone(&beacon),
@@ -262,6 +263,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
             chain,
             graffiti,
             builder: config.proposals.builder_api,
+            registrations,
             identity: Arc::new(loaded.identity.clone()),
             consensus: consensus_config(&config.features),
             features: config.features.clone(),
@@ -290,6 +292,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
         &vapi,
         vapi_listener,
         workflow,
+        Arc::new(move || beacons.best_primary()),
         Arc::clone(&requests),
         &vapi_stop,
         &registry,
@@ -348,7 +351,13 @@ fn log_lock(config: &NodeConfig, loaded: &Loaded) {
     );
 }
 
-fn register(registry: &Mutex<Registry>, config: &NodeConfig, loaded: &Loaded, life: &Life, clock: &dyn Clock) -> (Ready, HealthMetrics) {
+fn register(
+    registry: &Mutex<Registry>,
+    config: &NodeConfig,
+    loaded: &Loaded,
+    life: &Life,
+    clock: &dyn Clock,
+) -> (Ready, HealthMetrics) {
     let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
     about::register(&mut registry, config, loaded, clock.now());
     trireme_telemetry::logs::log_counters().register(&mut registry);

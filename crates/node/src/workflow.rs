@@ -10,7 +10,7 @@ use trireme_core::{
     aggsigdb::AggSigDb,
     bcast::{BroadcastMetrics, Broadcaster},
     cluster::Cluster,
-    consensus::{Consensus, ConsensusConfig, ConsensusMetrics, ConsensusParts},
+    consensus::{ClusterValues, Consensus, ConsensusConfig, ConsensusMetrics, ConsensusParts},
     cx::CxSource,
     dutydb::DutyDb,
     features::{Feature, FeatureSet},
@@ -25,6 +25,7 @@ use trireme_core::{
     ports::{BeaconNode, Clock, Compute, Entropy, PeerNet, ServeGuard},
     prepare::ProposalPreparation,
     priority::{Priority, PriorityParts},
+    registrations::{RegistrationMetrics, RegistrationSender, Registrations},
     scheduler::{Scheduler, SchedulerMetrics, SchedulerParts},
     scheme::Scheme,
     sigagg::{SigAgg, SigAggMetrics},
@@ -73,6 +74,8 @@ pub struct Settings {
     pub graffiti: Graffiti,
     /// Whether blocks of builders are asked for.
     pub builder: bool,
+    /// The cluster's registrations with builders, which also say who gets the fees.
+    pub registrations: Arc<Registrations>,
     /// Signs our consensus messages.
     pub identity: Arc<IdentityKey>,
     /// Switches of consensus.
@@ -141,6 +144,7 @@ impl Workflow {
             chain,
             graffiti,
             builder,
+            registrations,
             identity,
             consensus,
             features,
@@ -164,14 +168,7 @@ impl Workflow {
             records: records.clone(),
             metrics: metrics.tracker.clone(),
         }));
-        let tracker = Tracker::new(
-            recorded,
-            Arc::clone(&clock),
-            timing,
-            names,
-            votes,
-            metrics.tracker,
-        );
+        let tracker = Tracker::new(recorded, Arc::clone(&clock), timing, names, votes, metrics.tracker);
         let policy = Policy::new(
             lives.duties.clone(),
             Arc::clone(&clock),
@@ -192,13 +189,14 @@ impl Workflow {
             Arc::clone(&clock),
             metrics.sigagg,
         ));
+        let validators = Arc::new(ValidatorCache::new(Arc::clone(&beacon), &cluster, caches));
         let bcast = Arc::new(Broadcaster::new(
             Arc::clone(&beacon),
+            Arc::clone(&validators),
             Arc::clone(&clock),
             timing,
             metrics.bcast,
         ));
-        let validators = Arc::new(ValidatorCache::new(Arc::clone(&beacon), &cluster, caches));
         let scheduler = Arc::new(Scheduler::new(SchedulerParts {
             beacon: Arc::clone(&beacon),
             validators: Arc::clone(&validators),
@@ -208,6 +206,7 @@ impl Workflow {
             entropy: Arc::clone(&entropy),
             life: lives.scheduling.clone(),
             cx: cx.clone(),
+            features: features.clone(),
             metrics: metrics.scheduler,
         }));
         let parsigdb = Arc::new(ParSigDb::new(ParSigDbParts {
@@ -272,25 +271,31 @@ impl Workflow {
             clock: Arc::clone(&clock),
             timing,
             chain: Arc::clone(&chain),
-            cluster: Arc::clone(&cluster),
+            registrations: Arc::clone(&registrations),
             graffiti,
             builder,
             contribution_gate: Arc::new(move |slot| gates.plural_contributions(slot)),
             features,
             metrics: metrics.fetcher,
         }));
-        let consensus = Arc::new(Consensus::new(ConsensusParts {
+        let consensus = Consensus::new(ConsensusParts {
             net: Arc::clone(&net),
             key: identity,
             keys: net.peers().iter().map(|p| p.id.public_key()).collect(),
             gate,
-            clock,
+            clock: Arc::clone(&clock),
             timing,
             compute: Arc::clone(&compute),
             life: lives.duties.clone(),
             config: consensus,
             metrics: metrics.consensus,
-        })?);
+        })?;
+        let consensus = Arc::new(consensus.checking(Arc::new(ClusterValues {
+            cluster: Arc::clone(&cluster),
+            chain,
+            timing,
+            validators: Arc::clone(&validators),
+        })));
 
         let components = Components {
             scheduler: Arc::clone(&scheduler),
@@ -319,6 +324,9 @@ impl Workflow {
         lives.duties.standing("dutydb", Arc::clone(&dutydb).run());
         lives.duties.standing("aggsigdb", Arc::clone(&aggsigdb).run());
         lives.duties.standing("parsigdb", Arc::clone(&parsigdb).run());
+        lives
+            .scheduling
+            .standing("scheduler.chain", Arc::clone(&scheduler).follow());
         let definitions = Arc::clone(&scheduler);
         lives
             .scheduling
@@ -327,10 +335,24 @@ impl Workflow {
         parsigdb.resume().await?;
         let refreshed = Arc::clone(&validators);
         scheduler.on_slot("validators", move |tick| Box::pin(Arc::clone(&refreshed).on_slot(tick)));
-        let preparation = Arc::new(ProposalPreparation::new(beacon, validators, cluster));
+        let preparation = Arc::new(ProposalPreparation::new(
+            Arc::clone(&beacon),
+            validators,
+            Arc::clone(&registrations),
+        ));
         scheduler.on_slot("preparation", move |tick| {
             Box::pin(Arc::clone(&preparation).on_slot(tick))
         });
+        if builder {
+            let sender = Arc::new(RegistrationSender::new(
+                beacon,
+                clock,
+                timing,
+                registrations,
+                metrics.registrations,
+            ));
+            scheduler.on_slot("registrations", move |tick| Box::pin(Arc::clone(&sender).on_slot(tick)));
+        }
         scheduler.on_slot("infosync", move |tick| {
             infosync.on_slot(tick);
             Box::pin(std::future::ready(()))
@@ -354,6 +376,7 @@ struct Metrics {
     tracker: TrackerMetrics,
     scheduler: SchedulerMetrics,
     fetcher: FetcherMetrics,
+    registrations: RegistrationMetrics,
     parsigdb: ParSigDbMetrics,
     parsigex: ParSigExMetrics,
     sigagg: SigAggMetrics,
@@ -369,6 +392,7 @@ impl Metrics {
             tracker: TrackerMetrics::register(registry),
             scheduler: SchedulerMetrics::register(registry),
             fetcher: FetcherMetrics::register(registry),
+            registrations: RegistrationMetrics::register(registry),
             parsigdb: ParSigDbMetrics::register(registry),
             parsigex: ParSigExMetrics::register(registry),
             sigagg: SigAggMetrics::register(registry),

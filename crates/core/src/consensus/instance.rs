@@ -10,16 +10,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use trireme_qbft::{Draft, Effect, Input, Instance, Params, Process, Round, Rule, Trace};
+use trireme_qbft::{Draft, Effect, Input, Instance, Kind, Params, Process, Round, Rule, Trace};
 
 use super::{
     Consensus, ConsensusError, Entry, PROTOCOL, Proposal,
     compare::compare,
     hash::ValueHash,
     lane, next_message,
-    receive::Opened,
+    receive::{Opened, Refusal},
     sniffer::Sniffed,
     timer::RoundTimer,
+    value,
     wire::{self, Carried},
 };
 use crate::{compute::call, cx::DutyCx, data::UnsignedDataSet, deadline::deadline, duty::DutyType, time::UnixTime};
@@ -182,11 +183,26 @@ impl Runner {
         let parts = &self.consensus.parts;
         let (signers, known) = (Arc::clone(&self.consensus.signers), self.values.clone());
         let vote = opened.vote;
-        let job = move || opened.verify(&signers, &known);
+        let (duty, check) = (self.entry.duty, self.consensus.check.clone());
+        let job = move || {
+            let checked = opened.verify(&signers, &known)?;
+            // What others have voted for already is decided with them or not at all; `dutydb` looks at it again.
+            if let (Some(check), Kind::PrePrepare, true) = (check, vote.kind, duty.kind != DutyType::InfoSync) {
+                let proposed = vote.value.and_then(|hash| checked.values.get(&hash));
+                if let Some(value) = proposed {
+                    value::acceptable(duty, value, check.as_ref()).map_err(Refusal::Unacceptable)?;
+                }
+            }
+            Ok(checked)
+        };
         let checked = match call(parts.compute.as_ref(), lane(self.entry.duty.kind), job).await? {
             Ok(checked) => checked,
             Err(refusal) => {
                 parts.metrics.dropped("refused");
+                if let Refusal::Unacceptable(_) = refusal {
+                    tracing::warn!(parent: &self.cx.span, %duty, peer = vote.source.0, round = vote.round.0, %refusal,
+                        "A leader proposed data that cannot be right; they are not voted for");
+                }
                 tracing::debug!(parent: &self.cx.span, duty = %self.entry.duty, kind = %vote.kind, peer = vote.source.0, %refusal, "consensus message refused");
                 return Ok(());
             }

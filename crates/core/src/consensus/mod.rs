@@ -20,6 +20,7 @@ mod metrics;
 pub mod receive;
 mod sniffer;
 pub mod timer;
+mod value;
 pub mod wire;
 
 use std::{
@@ -44,6 +45,7 @@ pub use self::{
     inbox::{BYTES_IN_ALL, BYTES_PER_PEER, PER_PEER},
     metrics::ConsensusMetrics,
     sniffer::KEPT as SNIFFED_BYTES,
+    value::{ClusterValues, ValueCheck},
 };
 use crate::{
     compute::{Broken, call},
@@ -250,6 +252,7 @@ pub struct Consensus {
     /// Messages that wait in all entries.
     waiting: Arc<Waiting>,
     sniffer: Sniffer,
+    check: Option<Arc<dyn ValueCheck>>,
 }
 
 /// One duty, from the first sign of it until its deadline.
@@ -307,8 +310,16 @@ impl Consensus {
             entries: Mutex::default(),
             waiting: Arc::new(Waiting::new(parts.keys.len())),
             sniffer: Sniffer::default(),
+            check: None,
             parts,
         })
+    }
+
+    /// With `check`, leaders' values are decoded and looked at before they are voted for. Without it every value is.
+    #[must_use]
+    pub fn checking(mut self, check: Arc<dyn ValueCheck>) -> Self {
+        self.check = Some(check);
+        self
     }
 
     /// Begins to take messages of peers; ends when the guard is dropped.
@@ -352,11 +363,7 @@ impl Consensus {
     }
 
     /// As [`Consensus::propose`], our view of what the nodes prefer. Nobody participates in such a duty before that.
-    pub async fn propose_priorities(
-        self: Arc<Self>,
-        cx: DutyCx,
-        result: Arc<PriorityResult>,
-    ) -> Result<(), StepError> {
+    pub async fn propose_priorities(self: Arc<Self>, cx: DutyCx, result: Arc<PriorityResult>) -> Result<(), StepError> {
         self.propose_value(cx, move || Carried::of_priorities(&result)).await
     }
 

@@ -87,6 +87,9 @@ pub enum Refusal {
     /// A value cannot be taken.
     #[error(transparent)]
     Value(#[from] BadValue),
+    /// A leader's value that cannot be right.
+    #[error("the proposed value is refused: {0}")]
+    Unacceptable(String),
     /// A value that is named is not carried.
     #[error("the message names the value {0:?} and does not carry it")]
     Absent(ValueHash),

@@ -72,7 +72,7 @@ pub enum Refused {
 
 /// Whether all data of a set are of the duty's slot and vote for the target of its epoch. The leader chooses the value,
 /// so a set that everybody has agreed on may still be about another slot, for which the validator signs something else.
-pub(super) fn of_its_time(duty: Duty, set: &UnsignedDataSet, timing: &SlotTiming) -> Result<(), Refused> {
+pub(crate) fn of_its_time(duty: Duty, set: &UnsignedDataSet, timing: &SlotTiming) -> Result<(), Refused> {
     let refused = |what| Err(Refused::OtherTime { duty, what });
     for value in set.0.values() {
         match value {

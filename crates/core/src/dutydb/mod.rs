@@ -19,6 +19,7 @@ use trireme_eth2::{
     VersionedProposal, hash_tree_root,
 };
 
+pub(crate) use self::guard::of_its_time;
 pub use self::guard::{Guard, Refused};
 use crate::{
     answers::until_deadline,
@@ -150,7 +151,7 @@ impl DutyDb {
             Admission::Expired => return Err(DutyDbError::Expired(duty).into()),
             Admission::Exempt => return Err(DutyDbError::Exempt(duty).into()),
         }
-        guard::of_its_time(duty, &set, &self.timing).map_err(DutyDbError::from)?;
+        of_its_time(duty, &set, &self.timing).map_err(DutyDbError::from)?;
         let open = self.lock().admit(duty, &set).map_err(DutyDbError::from)?;
         if !open.is_empty() {
             let values = open

@@ -64,7 +64,8 @@ impl Fetcher {
         let proofs = gather("selections", self.clock(), self.grace(), questions.collect()).await?;
         let mut committees: BTreeMap<CommitteeIndex, Vec<PubKey>> = BTreeMap::new();
         for (validator, proof) in proofs {
-            let (SignedData::BeaconCommitteeSelection(selection), Some(duty)) = (proof.as_ref(), duties.get(&validator))
+            let (SignedData::BeaconCommitteeSelection(selection), Some(duty)) =
+                (proof.as_ref(), duties.get(&validator))
             else {
                 let what = "selection of an aggregator";
                 return Err(FetchError::NotThat { what, validator });

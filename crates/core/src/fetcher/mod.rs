@@ -24,14 +24,13 @@ use prometheus_client::{
 };
 use trireme_eth2::{AttestationData, AttesterDuty, ChainSpec, Fork, Slot, ValidatorIndex, VersionedProposal};
 
+use self::early::Early;
 pub use self::{
     contribution::ContributionGate,
     graffiti::{Graffiti, GraffitiError},
 };
-use self::early::Early;
 use crate::{
     answers::AwaitAggregated,
-    cluster::Cluster,
     cx::DutyCx,
     data::{AttestationDuty, SignedData, UnsignedData, UnsignedDataSet},
     definitions::{DutyDefinition, DutyDefinitionSet},
@@ -40,6 +39,7 @@ use crate::{
     features::{Feature, FeatureSet},
     ids::PubKey,
     ports::{BeaconError, BeaconNode, Clock, ProduceBlock},
+    registrations::Registrations,
     step::{ErrorKind, Fault, StepError},
     time::SlotTiming,
     validatorapi::{AwaitUnsigned, NoAnswer},
@@ -196,7 +196,7 @@ pub struct FetcherParts {
     /// Forks.
     pub chain: Arc<ChainSpec>,
     /// Fee recipients.
-    pub cluster: Arc<Cluster>,
+    pub registrations: Arc<Registrations>,
     /// What is written into blocks.
     pub graffiti: Graffiti,
     /// Whether blocks of builders are preferred; otherwise only local ones are asked for.
@@ -421,7 +421,7 @@ impl Fetcher {
     /// Says so if the beacon node would pay somebody else. The payment of blinded blocks is the builder's affair.
     fn look_at(&self, duty: Duty, validator: &PubKey, block: &VersionedProposal) {
         self.parts.metrics.blinded.set(if block.is_blinded() { 1 } else { 2 });
-        let wanted = self.parts.cluster.validator(validator).map(|v| v.fee_recipient);
+        let wanted = self.parts.registrations.fee_recipient(validator);
         let (Some(wanted), Some(got), false) = (wanted, block.fee_recipient(), block.is_blinded()) else {
             return;
         };

@@ -1,6 +1,6 @@
 //! The duties of the last epochs, as resolved.
 //!
-//! Guarantees: a definition once set stays; a duty is handed out for announcement once; a question about an epoch that
+//! Guarantees: a duty is handed out for announcement once, and what was handed out stays; a question about an epoch that
 //! is being resolved waits for the result; memory is bounded to a few epochs.
 
 use std::{
@@ -9,16 +9,18 @@ use std::{
 };
 
 use tokio::sync::watch;
-use trireme_eth2::Epoch;
+use trireme_eth2::{Epoch, HeadEvent, Root, ValidatorIndex};
 
 use crate::{
-    definitions::{DutyDefinition, DutyDefinitionSet},
-    duty::Duty,
-    ids::PubKey,
+    definitions::DutyDefinitionSet,
+    duty::{Duty, DutyType},
 };
 
 /// Epochs after which duties are forgotten.
 const KEPT: u64 = 3;
+
+/// Views of other beacon nodes on an epoch's past that are remembered, so that each makes us ask again only once.
+const VIEWS: usize = 8;
 
 /// Why the definitions of a duty are not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,11 +33,30 @@ pub enum NotResolved {
     Trimmed(Epoch),
 }
 
+/// What the resolution of an epoch rests on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Basis {
+    /// The block that the attesters' duties depend on; zero if the beacon node does not tell.
+    pub attesters: Root,
+    /// The block that the proposers' duties depend on; zero if the beacon node does not tell.
+    pub proposers: Root,
+    /// The validators that were active.
+    pub active: Vec<ValidatorIndex>,
+}
+
+struct Resolved {
+    basis: Basis,
+    /// To be resolved again; what is known counts until then.
+    outdated: bool,
+    /// Dependent roots of heads that did not fit and were looked into.
+    looked_into: BTreeSet<(Root, Root)>,
+}
+
 #[derive(Default)]
 struct State {
     sets: BTreeMap<Duty, (Epoch, DutyDefinitionSet)>,
     announced: BTreeSet<Duty>,
-    resolved: BTreeSet<Epoch>,
+    resolved: BTreeMap<Epoch, Resolved>,
     resolving: Option<Epoch>,
 }
 
@@ -56,25 +77,31 @@ impl Default for DutyTable {
 }
 
 impl DutyTable {
-    /// Whether all duties of `epoch` are known.
+    /// Whether all duties of `epoch` are known, and nothing has changed since.
     #[must_use]
     pub fn is_resolved(&self, epoch: Epoch) -> bool {
-        self.lock().resolved.contains(&epoch)
+        self.lock().resolved.get(&epoch).is_some_and(|r| !r.outdated)
     }
 
-    /// Resolution of `epoch` begins; questions about it wait.
+    /// Resolution of `epoch` begins; questions about it wait unless it was resolved before.
     pub fn begin(&self, epoch: Epoch) {
         self.lock().resolving = Some(epoch);
     }
 
-    /// Resolution of `epoch` ends; with `complete`, old epochs are forgotten.
-    pub fn end(&self, epoch: Epoch, complete: bool) {
+    /// Resolution of `epoch` ends. With a basis it is complete, and old epochs are forgotten.
+    pub fn end(&self, epoch: Epoch, complete: Option<Basis>) {
         let mut state = self.lock();
         state.resolving = None;
-        if complete {
-            state.resolved.insert(epoch);
+        if let Some(basis) = complete {
+            let before = state.resolved.remove(&epoch);
+            let resolved = Resolved {
+                basis,
+                outdated: false,
+                looked_into: before.map(|r| r.looked_into).unwrap_or_default(),
+            };
+            state.resolved.insert(epoch, resolved);
             if let Some(oldest) = epoch.0.checked_sub(KEPT - 1).map(Epoch) {
-                state.resolved.retain(|e| *e >= oldest);
+                state.resolved.retain(|e, _| *e >= oldest);
                 state.sets.retain(|_, (e, _)| *e >= oldest);
                 let first = state.sets.keys().next().map(|d| d.slot);
                 state.announced.retain(|duty| first.is_some_and(|f| duty.slot >= f));
@@ -84,15 +111,81 @@ impl DutyTable {
         self.ended.send_modify(|n| *n = n.wrapping_add(1));
     }
 
-    /// Sets a validator's definition unless there is one. Call between [`DutyTable::begin`] and [`DutyTable::end`].
-    pub fn set(&self, duty: Duty, validator: PubKey, definition: DutyDefinition) {
-        let mut state = self.lock();
+    /// Replaces the definitions of all duties of these kinds in the epoch that is being resolved. Duties that were
+    /// announced keep theirs. Call between [`DutyTable::begin`] and [`DutyTable::end`].
+    pub fn replace(&self, kinds: &[DutyType], new: BTreeMap<Duty, DutyDefinitionSet>) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let Some(epoch) = state.resolving else { return };
-        let (_, set) = state
+        let announced = &state.announced;
+        state
             .sets
-            .entry(duty)
-            .or_insert_with(|| (epoch, DutyDefinitionSet::default()));
-        set.0.entry(validator).or_insert(definition);
+            .retain(|duty, (e, _)| *e != epoch || !kinds.contains(&duty.kind) || announced.contains(duty));
+        for (duty, set) in new {
+            state.sets.entry(duty).or_insert((epoch, set));
+        }
+    }
+
+    /// A head in epoch `now` tells on which blocks the duties of it and of the next epoch depend: the attesters' of the
+    /// two on one each, the proposers', by fork, on either. Epochs that rest on other blocks are outdated; says whether
+    /// there are any.
+    pub fn heard(&self, head: &HeadEvent, now: Epoch) -> bool {
+        let (previous, current) = (head.previous_duty_dependent_root, head.current_duty_dependent_root);
+        if previous == Root::ZERO || current == Root::ZERO {
+            return false;
+        }
+        let next = Epoch(now.0.saturating_add(1));
+        let mut state = self.lock();
+        let mut any = false;
+        for (epoch, attesters) in [(now, previous), (next, current)] {
+            let Some(resolved) = state.resolved.get_mut(&epoch) else {
+                continue;
+            };
+            let differs = |known: Root, fits: bool| known != Root::ZERO && !fits;
+            let basis = &resolved.basis;
+            let outdated = differs(basis.attesters, basis.attesters == attesters)
+                || differs(basis.proposers, [previous, current].contains(&basis.proposers));
+            if outdated && resolved.looked_into.len() < VIEWS && resolved.looked_into.insert((previous, current)) {
+                resolved.outdated = true;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// The chain was reorganised from `epoch` on: later ones are outdated. Says whether there are any.
+    pub fn reorganised(&self, epoch: Epoch) -> bool {
+        let mut state = self.lock();
+        let later = state
+            .resolved
+            .range_mut((std::ops::Bound::Excluded(epoch), std::ops::Bound::Unbounded));
+        let mut any = false;
+        for (_, resolved) in later {
+            resolved.outdated = true;
+            any = true;
+        }
+        any
+    }
+
+    /// An epoch that was resolved for other validators than these is outdated.
+    pub fn has_active(&self, epoch: Epoch, active: &[ValidatorIndex]) {
+        if let Some(resolved) = self.lock().resolved.get_mut(&epoch)
+            && resolved.basis.active != active
+        {
+            resolved.outdated = true;
+        }
+    }
+
+    /// Epochs that are outdated, ascending.
+    #[must_use]
+    pub fn outdated(&self) -> Vec<Epoch> {
+        let state = self.lock();
+        state
+            .resolved
+            .iter()
+            .filter(|(_, r)| r.outdated)
+            .map(|(e, _)| *e)
+            .collect()
     }
 
     /// The duty's definitions, the first time that they are asked for.
@@ -112,11 +205,11 @@ impl DutyTable {
                 if let Some((_, set)) = state.sets.get(&duty) {
                     return Ok(Some(set.clone()));
                 }
-                if state.resolved.contains(&epoch) {
+                if state.resolved.contains_key(&epoch) {
                     return Ok(None);
                 }
                 if state.resolving != Some(epoch) {
-                    let trimmed = state.resolved.first().is_some_and(|oldest| epoch < *oldest);
+                    let trimmed = state.resolved.keys().next().is_some_and(|oldest| epoch < *oldest);
                     return Err(if trimmed {
                         NotResolved::Trimmed(epoch)
                     } else {

@@ -1,7 +1,8 @@
 //! When to do what: follows the slots, resolves each epoch's duties and announces every duty when its time has come.
 //!
-//! Guarantees: a slot is announced at most once, whatever the clock does; slots slept through are skipped and counted;
-//! a definition, once set for a duty and validator, is never replaced.
+//! Guarantees: a duty is announced at most once, whatever the clock and the chain do, and keeps the definitions that it
+//! was announced with; others follow the chain: what a reorganisation or a change of the validators made wrong is
+//! resolved again; slots slept through are skipped and counted.
 //! Not here: how duties are done. What follows an announcement is decided in `wire`.
 
 mod duties;
@@ -16,10 +17,11 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use trireme_eth2::{Epoch, ValidatorIndex};
+use tokio::sync::broadcast::error::RecvError;
+use trireme_eth2::{ChainEvent, Epoch, ReorgEvent, Root, Slot, ValidatorIndex};
 
 pub use self::{
-    duties::{DutyTable, NotResolved},
+    duties::{Basis, DutyTable, NotResolved},
     metrics::SchedulerMetrics,
     ticker::{SlotTick, SlotTicker},
 };
@@ -30,6 +32,7 @@ use crate::{
     definitions::{DutyDefinition, DutyDefinitionSet},
     duty::{Duty, DutyType},
     event::Event,
+    features::{Feature, FeatureSet},
     ids::PubKey,
     life::Life,
     metrics::DutyLabel,
@@ -37,6 +40,17 @@ use crate::{
     time::SlotTiming,
     validators::ValidatorCache,
 };
+
+/// The kinds of duties that begin by the clock, in the order of their start.
+const BY_THE_CLOCK: [DutyType; 4] = [
+    DutyType::Proposer,
+    DutyType::Attester,
+    DutyType::Aggregator,
+    DutyType::SyncContribution,
+];
+
+/// How much later attestations begin with the feature `fetch_att_on_block_with_delay`.
+const EARLY_FETCH_DELAY: Duration = Duration::from_millis(300);
 
 /// Time after the start of its slot at which a duty begins (core.md 9.3).
 #[must_use]
@@ -58,6 +72,12 @@ pub fn start_offset(kind: DutyType, t: &SlotTiming) -> Duration {
     }
 }
 
+/// Validators of ours by index.
+type Validators = BTreeMap<ValidatorIndex, PubKey>;
+
+/// Definitions of several duties.
+type Definitions = BTreeMap<Duty, DutyDefinitionSet>;
+
 type SlotCall = Arc<dyn Fn(SlotTick) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What the scheduler is made of.
@@ -78,6 +98,8 @@ pub struct SchedulerParts {
     pub life: Life,
     /// Makes the duties' contexts.
     pub cx: CxSource,
+    /// `fetch_att_on_block_with_delay`.
+    pub features: FeatureSet,
     /// Metrics.
     pub metrics: SchedulerMetrics,
 }
@@ -178,20 +200,62 @@ impl Scheduler {
         for (name, call) in self.on_slot.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             life.task(name, call(tick));
         }
+        self.look_at_validators(tick.epoch).await;
         self.resolve(tick.epoch).await;
-        for kind in DutyType::ALL {
-            let duty = Duty::new(tick.slot, kind);
-            if let Some(set) = self.table.take_for_announcement(duty) {
-                let scheduler = Arc::clone(&self);
-                life.task("scheduler.duty", async move { scheduler.announce(duty, set).await });
-            }
+        for kind in BY_THE_CLOCK {
+            let (scheduler, duty) = (Arc::clone(&self), Duty::new(tick.slot, kind));
+            life.task("scheduler.duty", async move { scheduler.announce(duty).await });
         }
         if tick.last_in_epoch {
             self.resolve(Epoch(tick.epoch.0.saturating_add(1))).await;
         }
     }
 
-    async fn announce(&self, duty: Duty, set: DutyDefinitionSet) {
+    /// Validators that were activated, or left, since the epoch was resolved make it outdated.
+    async fn look_at_validators(&self, epoch: Epoch) {
+        if let Ok(set) = self.parts.validators.get().await {
+            let active: Vec<_> = set.active(epoch).map(|(index, _)| index).collect();
+            self.table.has_active(epoch, &active);
+        }
+    }
+
+    /// Follows what the beacon node tells of its chain, for ever: what a reorganisation made wrong is resolved again at
+    /// once. To be run as a task.
+    pub async fn follow(self: Arc<Self>) {
+        let mut events = self.parts.beacon.events();
+        let mut last = None;
+        loop {
+            let outdated = match events.recv().await {
+                Ok(ChainEvent::Head(head)) => self.table.heard(&head, self.parts.timing.epoch(head.slot)),
+                Ok(ChainEvent::Reorg(reorg)) => {
+                    // Every beacon node tells of it.
+                    let again =
+                        last.replace((reorg.slot, reorg.new_head_block)) == Some((reorg.slot, reorg.new_head_block));
+                    !again && self.reorganised(&reorg)
+                }
+                Ok(ChainEvent::Block(_)) | Err(RecvError::Lagged(_)) => false,
+                Err(RecvError::Closed) => return,
+            };
+            if outdated {
+                for epoch in self.table.outdated() {
+                    tracing::info!(
+                        epoch = epoch.0,
+                        "the chain has changed, duties of the epoch are resolved again"
+                    );
+                    self.resolve(epoch).await;
+                }
+            }
+        }
+    }
+
+    fn reorganised(&self, reorg: &ReorgEvent) -> bool {
+        let timing = &self.parts.timing;
+        let fork = Slot(reorg.slot.0.saturating_sub(reorg.depth));
+        self.table.reorganised(timing.epoch(fork))
+    }
+
+    /// Announces the duty when its time has come, with what is known of it then.
+    async fn announce(&self, duty: Duty) {
         let SchedulerParts {
             clock,
             timing,
@@ -199,9 +263,14 @@ impl Scheduler {
             cx,
             ..
         } = &self.parts;
-        clock
-            .sleep_until(timing.start(duty.slot).after(start_offset(duty.kind, timing)))
-            .await;
+        let mut offset = start_offset(duty.kind, timing);
+        if duty.kind == DutyType::Attester && self.parts.features.enabled(Feature::FetchAttOnBlockWithDelay) {
+            offset = offset.saturating_add(EARLY_FETCH_DELAY);
+        }
+        clock.sleep_until(timing.start(duty.slot).after(offset)).await;
+        let Some(set) = self.table.take_for_announcement(duty) else {
+            return;
+        };
         let n = u64::try_from(set.0.len()).unwrap_or(u64::MAX);
         metrics.duties.get_or_create(&DutyLabel::from(duty.kind)).inc_by(n);
         if let Err(error) = self.on_duty.emit(&cx.cx(duty), Arc::new(set)).await {
@@ -219,75 +288,139 @@ impl Scheduler {
         }
         self.table.begin(epoch);
         let done = self.try_resolve(epoch).await;
-        self.table.end(epoch, done.is_ok());
-        if let Err(error) = done {
+        let failed = done.as_ref().err().cloned();
+        self.table.end(epoch, done.ok());
+        if let Some(error) = failed {
             tracing::warn!(epoch = epoch.0, %error, "duties of the epoch are not all known; next try with the next slot");
         }
     }
 
-    async fn try_resolve(&self, epoch: Epoch) -> Result<(), BeaconError> {
+    async fn try_resolve(&self, epoch: Epoch) -> Result<Basis, BeaconError> {
         let SchedulerParts {
-            beacon,
             validators,
             metrics,
             cluster,
             ..
         } = &self.parts;
         let set = validators.get().await?;
-        let ours: BTreeMap<_, _> = set.active(epoch).collect();
-        metrics.validators(cluster, &set, ours.len());
-        if ours.is_empty() {
+        let active: Validators = set.active(epoch).collect();
+        metrics.validators(cluster, &set, active.len());
+        if active.is_empty() {
             tracing::info!(epoch = epoch.0, "no active validators in the epoch");
+        }
+        let members: Validators = set.sync_members(epoch).collect();
+        let (attesters, proposers, members) = futures::join!(
+            self.resolve_attesters(epoch, &active),
+            self.resolve_proposers(epoch, &active),
+            self.resolve_members(epoch, &members),
+        );
+        members?;
+        Ok(Basis {
+            attesters: attesters?,
+            proposers: proposers?,
+            active: active.into_keys().collect(),
+        })
+    }
+
+    async fn resolve_attesters(&self, epoch: Epoch, ours: &Validators) -> Result<Root, BeaconError> {
+        let kinds = [DutyType::Attester, DutyType::Aggregator];
+        if ours.is_empty() {
+            self.table.replace(&kinds, BTreeMap::new());
+            return Ok(Root::ZERO);
+        }
+        let indices: Vec<_> = ours.keys().copied().collect();
+        let answer = self.parts.beacon.attester_duties(epoch, &indices).await?;
+        let (mut missing, mut new) = (ours.clone(), Definitions::new());
+        for duty in answer.duties {
+            missing.remove(&duty.validator_index);
+            let key = own_key(ours, duty.validator_index, duty.pubkey.0);
+            if let Some(key) = key.filter(|_| self.is_in(epoch, duty.slot)) {
+                for kind in kinds {
+                    let set = new.entry(Duty::new(duty.slot, kind)).or_default();
+                    set.0.entry(key).or_insert(DutyDefinition::Attester(duty));
+                }
+            }
+        }
+        if let Some((index, key)) = missing.first_key_value() {
+            tracing::warn!(epoch = epoch.0, n = missing.len(), index = index.0, validator = %key.short(),
+                "active validators without an attester duty");
+        }
+        self.table.replace(&kinds, new);
+        Ok(answer.dependent_root)
+    }
+
+    async fn resolve_proposers(&self, epoch: Epoch, ours: &Validators) -> Result<Root, BeaconError> {
+        let kinds = [DutyType::Proposer];
+        if ours.is_empty() {
+            self.table.replace(&kinds, BTreeMap::new());
+            return Ok(Root::ZERO);
+        }
+        let answer = self.parts.beacon.proposer_duties(epoch).await?;
+        let mut new = Definitions::new();
+        let all = answer.duties.into_iter();
+        for duty in all.filter(|d| ours.contains_key(&d.validator_index)) {
+            let key = own_key(ours, duty.validator_index, duty.pubkey.0);
+            if let Some(key) = key.filter(|_| self.is_in(epoch, duty.slot)) {
+                let set = new.entry(Duty::new(duty.slot, DutyType::Proposer)).or_default();
+                set.0.entry(key).or_insert(DutyDefinition::Proposer(duty));
+            }
+        }
+        self.table.replace(&kinds, new);
+        Ok(answer.dependent_root)
+    }
+
+    /// A member of the sync committee has a duty in every slot.
+    async fn resolve_members(&self, epoch: Epoch, ours: &Validators) -> Result<(), BeaconError> {
+        let kinds = [DutyType::SyncContribution];
+        if ours.is_empty() {
+            self.table.replace(&kinds, BTreeMap::new());
             return Ok(());
         }
         let indices: Vec<_> = ours.keys().copied().collect();
-        let (attesters, proposers) =
-            futures::join!(beacon.attester_duties(epoch, &indices), beacon.proposer_duties(epoch));
-
-        let attesters = attesters.map(|answer| {
-            let mut missing = ours.clone();
-            for duty in answer.duties {
-                missing.remove(&duty.validator_index);
-                let Some(key) = own_key(&ours, duty.validator_index, duty.pubkey.0) else {
-                    continue;
-                };
-                for kind in [DutyType::Attester, DutyType::Aggregator] {
-                    self.table
-                        .set(Duty::new(duty.slot, kind), key, DutyDefinition::Attester(duty));
-                }
+        let answer = self.parts.beacon.sync_duties(epoch, &indices).await?;
+        let mut members = DutyDefinitionSet::default();
+        for duty in answer.duties {
+            if let Some(key) = own_key(ours, duty.validator_index, duty.pubkey.0) {
+                members.0.entry(key).or_insert(DutyDefinition::Sync(duty));
             }
-            if let Some((index, key)) = missing.first_key_value() {
-                tracing::warn!(epoch = epoch.0, n = missing.len(), index = index.0, validator = %key.short(),
-                    "active validators without an attester duty");
+        }
+        let mut new = Definitions::new();
+        if !members.0.is_empty() {
+            let timing = &self.parts.timing;
+            let (first, end) = (
+                timing.first_slot(epoch),
+                timing.first_slot(Epoch(epoch.0.saturating_add(1))),
+            );
+            for slot in first.0..end.0 {
+                new.insert(Duty::new(Slot(slot), DutyType::SyncContribution), members.clone());
             }
-        });
-        let proposers = proposers.map(|answer| {
-            for duty in answer
-                .duties
-                .into_iter()
-                .filter(|d| ours.contains_key(&d.validator_index))
-            {
-                let Some(key) = own_key(&ours, duty.validator_index, duty.pubkey.0) else {
-                    continue;
-                };
-                self.table.set(
-                    Duty::new(duty.slot, DutyType::Proposer),
-                    key,
-                    DutyDefinition::Proposer(duty),
-                );
-            }
-        });
-        attesters.and(proposers)
+        }
+        self.table.replace(&kinds, new);
+        Ok(())
     }
 
-    /// The definitions of a duty (core.md 9.4); waits while its epoch is being resolved. `None`: nobody has that duty.
+    /// Whether the slot lies in the epoch that was asked about.
+    fn is_in(&self, epoch: Epoch, slot: Slot) -> bool {
+        let fits = self.parts.timing.epoch(slot) == epoch;
+        if !fits {
+            tracing::error!(
+                epoch = epoch.0,
+                slot = slot.0,
+                "beacon node sent a duty of another epoch; it is left out"
+            );
+        }
+        fits
+    }
+
+    /// The definitions of a duty (core.md 9.4); waits while its epoch is being resolved. `None`: nobody has that duty, as
+    /// is the case for all duties that do not begin by the clock, the deprecated one among them.
     pub async fn definitions(&self, duty: Duty) -> Result<Option<DutyDefinitionSet>, NotResolved> {
         self.table.get(duty, self.parts.timing.epoch(duty.slot)).await
     }
 }
 
 /// The key of one of our validators. A beacon node that names another key for the index is not to be believed.
-fn own_key(ours: &BTreeMap<ValidatorIndex, PubKey>, index: ValidatorIndex, named: [u8; 48]) -> Option<PubKey> {
+fn own_key(ours: &Validators, index: ValidatorIndex, named: [u8; 48]) -> Option<PubKey> {
     match ours.get(&index) {
         Some(key) if key.0 == named => Some(*key),
         Some(key) => {

@@ -7,7 +7,7 @@ use trireme_core::{
     aggsigdb::AggSigDb,
     bcast::{BroadcastMetrics, Broadcaster},
     compute::Inline,
-    consensus::{Consensus, ConsensusConfig, ConsensusMetrics, ConsensusParts},
+    consensus::{ClusterValues, Consensus, ConsensusConfig, ConsensusMetrics, ConsensusParts},
     cx::CxSource,
     dutydb::DutyDb,
     features::FeatureSet,
@@ -18,6 +18,7 @@ use trireme_core::{
     parsigdb::{ParSigDb, ParSigDbMetrics, ParSigDbParts},
     parsigex::{ParSigEx, ParSigExMetrics, ParSigExParts, Verifier},
     ports::{BeaconNode, Clock, Compute, Entropy, KeyValue, PeerNet},
+    registrations::Registrations,
     scheduler::{Scheduler, SchedulerMetrics, SchedulerParts, each_slot},
     scheme::Scheme,
     sigagg::{SigAgg, SigAggMetrics},
@@ -90,8 +91,6 @@ impl Node {
             Arc::clone(&clock),
             SigAggMetrics::register(registry),
         ));
-        let bcast = BroadcastMetrics::register(registry);
-        let bcast = Arc::new(Broadcaster::new(Arc::clone(&beacon), Arc::clone(&clock), timing, bcast));
         let fetcher = Arc::new(Fetcher::new(FetcherParts {
             beacon: Arc::clone(&beacon),
             aggregated: Arc::clone(&aggsigdb) as _,
@@ -99,7 +98,7 @@ impl Node {
             clock: Arc::clone(&clock),
             timing,
             chain: Arc::clone(&chain),
-            cluster: Arc::clone(&cluster),
+            registrations: Arc::new(Registrations::new(Arc::clone(&cluster), Vec::new())),
             graffiti: Graffiti::new(&[], "trireme", true, &cluster).unwrap(),
             builder: false,
             contribution_gate: Arc::new(|_| false),
@@ -107,6 +106,14 @@ impl Node {
             metrics: FetcherMetrics::register(registry),
         }));
         let validators = Arc::new(ValidatorCache::new(Arc::clone(&beacon), &cluster, Default::default()));
+        let bcast = BroadcastMetrics::register(registry);
+        let bcast = Arc::new(Broadcaster::new(
+            Arc::clone(&beacon),
+            Arc::clone(&validators),
+            Arc::clone(&clock),
+            timing,
+            bcast,
+        ));
         let scheduler = Arc::new(Scheduler::new(SchedulerParts {
             beacon: Arc::clone(&beacon),
             validators: Arc::clone(&validators),
@@ -116,9 +123,16 @@ impl Node {
             entropy: Arc::clone(&entropy),
             life: front.clone(),
             cx: cx.clone(),
+            features: Default::default(),
             metrics: SchedulerMetrics::register(registry),
         }));
         scheduler.on_slot("validators", each_slot(&validators, ValidatorCache::on_slot));
+        let values = ClusterValues {
+            cluster: Arc::clone(&cluster),
+            chain: Arc::clone(&chain),
+            timing,
+            validators: Arc::clone(&validators),
+        };
         let consensus = Arc::new(
             Consensus::new(ConsensusParts {
                 net: Arc::clone(&net),
@@ -132,7 +146,8 @@ impl Node {
                 config: ConsensusConfig::default(),
                 metrics: ConsensusMetrics::register(registry),
             })
-            .unwrap(),
+            .unwrap()
+            .checking(Arc::new(values)),
         );
         let suspicion = timing.epoch_duration();
         let parsigex = Arc::new(ParSigEx::new(ParSigExParts {

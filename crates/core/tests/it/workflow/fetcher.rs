@@ -11,12 +11,11 @@ use trireme_core::{
     features::FeatureSet,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     life::Life,
+    registrations::Registrations,
     step::{ErrorKind, StepName},
     validatorapi::{AwaitUnsigned, NoAnswer},
 };
-use trireme_eth2::{
-    AttestationData, BlsPubkey, CommitteeIndex, ProposerDuty, Slot, ValidatorIndex, VersionedProposal,
-};
+use trireme_eth2::{AttestationData, BlsPubkey, CommitteeIndex, ProposerDuty, Slot, ValidatorIndex, VersionedProposal};
 
 use super::{SPE, attester};
 use crate::fakes::{
@@ -50,7 +49,7 @@ fn fetcher(beacon: &Arc<FakeBeacon>) -> (Arc<Fetcher>, Arc<Captured<UnsignedData
         clock: SimClock::starting_at(UnixTime(0)),
         timing: timing(SPE),
         chain: chain(SPE),
-        cluster: cluster(0, 3),
+        registrations: Arc::new(Registrations::new(cluster(0, 3), Vec::new())),
         graffiti: Graffiti::new(&[], "trireme", true, &cluster(0, 3)).unwrap(),
         builder: false,
         contribution_gate: Arc::new(|_| false),

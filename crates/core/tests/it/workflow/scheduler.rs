@@ -8,6 +8,7 @@ use trireme_core::{
     life::Life,
     ports::Clock,
     prepare::ProposalPreparation,
+    registrations::Registrations,
     scheduler::{NotResolved, Scheduler, SchedulerMetrics, SchedulerParts, each_slot},
     step::StepName,
     validators::ValidatorCache,
@@ -43,10 +44,12 @@ fn bench(start: UnixTime) -> Bench {
         entropy: Arc::new(NoEntropy),
         life: life.clone(),
         cx: cx_source(timing(SPE)),
+        features: Default::default(),
         metrics: SchedulerMetrics::default(),
     }));
     scheduler.on_slot("validators", each_slot(&cache, ValidatorCache::on_slot));
-    let prepare = Arc::new(ProposalPreparation::new(Arc::clone(&beacon) as _, cache, cluster(0, 3)));
+    let registrations = Arc::new(Registrations::new(cluster(0, 3), Vec::new()));
+    let prepare = Arc::new(ProposalPreparation::new(Arc::clone(&beacon) as _, cache, registrations));
     scheduler.on_slot("prepare", each_slot(&prepare, ProposalPreparation::on_slot));
     let heard = Captured::new();
     let policy = policy(&life, Arc::clone(&clock) as _, timing(SPE));

@@ -17,6 +17,7 @@ use trireme_core::{
     sigagg::{SigAgg, SigAggMetrics},
     step::{ErrorKind, StepName},
     validatorapi::NoAnswer,
+    validators::ValidatorCache,
 };
 use trireme_eth2::{Epoch, SignedVoluntaryExit, Slot, ValidatorIndex, VoluntaryExit};
 
@@ -388,7 +389,18 @@ async fn all_attestations_of_a_slot_are_sent_and_already_known_ones_are_fine() {
     let beacon = FakeBeacon::new(2, SPE, 0);
     let metrics = BroadcastMetrics::register(&mut Registry::default());
     let clock = SimClock::starting_at(UnixTime(0));
-    let bcast = Arc::new(Broadcaster::new(Arc::clone(&beacon) as _, clock, timing(SPE), metrics));
+    let cache = ValidatorCache::new(
+        Arc::clone(&beacon) as _,
+        &crate::fakes::cluster(0, 3),
+        Default::default(),
+    );
+    let bcast = Arc::new(Broadcaster::new(
+        Arc::clone(&beacon) as _,
+        Arc::new(cache),
+        clock,
+        timing(SPE),
+        metrics,
+    ));
     let data = attestation_data(DUTY.slot, SPE, 9);
     let set = Arc::new(SignedDataSet(
         [1, 2].into_iter().map(|n| (key(n), vote(n, data))).collect(),

@@ -1,0 +1,121 @@
+//! Whether a leader's value may be voted for: it is decoded and looked at before it gets our PREPARE.
+//!
+//! Guarantees: refuses only what can never be right (no data of the duty, another slot, epoch or fork, validators that
+//! are not the cluster's or not the duty's), so that nodes with another implementation, which may look at less, are
+//! never held up by a good value. Anything else is a matter of taste and is voted for.
+//! Not here: the same checks on what was decided (`dutydb`), values of the priority protocol.
+
+use std::sync::Arc;
+
+use trireme_eth2::{ChainSpec, Fork, Slot, SyncCommitteeContribution, ValidatorIndex, Versioned as _};
+
+use super::wire::Carried;
+use crate::{
+    cluster::Cluster,
+    data::{UnsignedData, UnsignedDataSet},
+    duty::Duty,
+    dutydb,
+    ids::PubKey,
+    time::SlotTiming,
+    validators::ValidatorCache,
+};
+
+/// Looks at the values that leaders propose.
+pub trait ValueCheck: Send + Sync {
+    /// Whether the set may be voted for.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for the log.
+    fn check(&self, duty: Duty, set: &UnsignedDataSet) -> Result<(), String>;
+}
+
+/// The rules of a cluster on its chain.
+pub struct ClusterValues {
+    /// Whose validators are ours.
+    pub cluster: Arc<Cluster>,
+    /// Forks.
+    pub chain: Arc<ChainSpec>,
+    /// Epochs.
+    pub timing: SlotTiming,
+    /// Indices on chain, as far as they are known.
+    pub validators: Arc<ValidatorCache>,
+}
+
+impl ValueCheck for ClusterValues {
+    fn check(&self, duty: Duty, set: &UnsignedDataSet) -> Result<(), String> {
+        dutydb::of_its_time(duty, set, &self.timing).map_err(|e| e.to_string())?;
+        if let Some(stranger) = set.0.keys().find(|key| self.cluster.position(key).is_none()) {
+            return Err(format!("validator {} is not of this cluster", stranger.short()));
+        }
+        let n = set.0.len();
+        set.0.iter().try_for_each(|(validator, data)| match data {
+            UnsignedData::Proposal(block) => {
+                if n > 1 {
+                    return Err(format!("{n} blocks for one slot"));
+                }
+                self.of_its_fork(duty.slot, block.fork())?;
+                self.of_its_validator(validator, block.proposer_index())
+            }
+            UnsignedData::Attestation(att) => {
+                if att.duty.slot != duty.slot {
+                    return Err(format!("an attester's duty of slot {}", att.duty.slot.0));
+                }
+                if att.duty.pubkey.0 != validator.0 {
+                    return Err(format!("the duty of another validator than {}", validator.short()));
+                }
+                self.of_its_validator(validator, att.duty.validator_index)
+            }
+            UnsignedData::Aggregate(aggregate) => {
+                self.of_its_fork(duty.slot, aggregate.attestation.fork())?;
+                if aggregate.committee().is_none() {
+                    return Err("an aggregate that is not of exactly one committee".to_owned());
+                }
+                Ok(())
+            }
+            UnsignedData::UnversionedAggregate(_) => Err("an aggregate without version".to_owned()),
+            UnsignedData::Contribution(one) => self.of_a_subcommittee(one),
+            UnsignedData::Contributions(list) if list.is_empty() => Err("an empty list of contributions".to_owned()),
+            UnsignedData::Contributions(list) => list.iter().try_for_each(|one| self.of_a_subcommittee(one)),
+        })
+    }
+}
+
+impl ClusterValues {
+    fn of_its_fork(&self, slot: Slot, fork: Fork) -> Result<(), String> {
+        match self.chain.fork_at(slot) {
+            Some(expected) if expected != fork => {
+                Err(format!("the form of {} in a slot of {}", fork.name(), expected.name()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A validator that is not known yet may have any index.
+    fn of_its_validator(&self, validator: &PubKey, index: ValidatorIndex) -> Result<(), String> {
+        match self.validators.index(validator) {
+            Some(known) if known != index => Err(format!(
+                "validator index {} where {} has {}",
+                index.0,
+                validator.short(),
+                known.0
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn of_a_subcommittee(&self, one: &SyncCommitteeContribution) -> Result<(), String> {
+        if one.subcommittee_index < self.chain.sync_committee_subnet_count {
+            Ok(())
+        } else {
+            Err(format!("a contribution of subcommittee {}", one.subcommittee_index))
+        }
+    }
+}
+
+/// Decodes a leader's value and looks at it.
+pub(super) fn acceptable(duty: Duty, value: &Carried, check: &dyn ValueCheck) -> Result<(), String> {
+    let set = value.set().map_err(|e| e.to_string())?;
+    let set = UnsignedDataSet::from_proto(duty.kind, &set).map_err(|e| e.to_string())?;
+    check.check(duty, &set)
+}
