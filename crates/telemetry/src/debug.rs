@@ -14,6 +14,8 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use tokio::net::TcpListener;
 
+use crate::http;
+
 /// What the debug address serves.
 #[derive(Clone)]
 pub struct Debug {
@@ -28,7 +30,7 @@ impl Debug {
     ///
     /// If the listener breaks.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await
+        http::serve(listener, self.router(), stop).await
     }
 
     fn router(self) -> Router {

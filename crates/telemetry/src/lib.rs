@@ -6,6 +6,7 @@
 
 pub mod debug;
 pub mod health;
+mod http;
 pub mod logs;
 pub mod metrics;
 pub mod redact;

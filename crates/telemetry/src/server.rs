@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     health::Readiness,
+    http,
     metrics::{PROMETHEUS, SharedRegistry, exposition},
 };
 
@@ -32,7 +33,7 @@ impl Monitoring {
     ///
     /// If the listener breaks.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await
+        http::serve(listener, self.router(), stop).await
     }
 
     fn router(self) -> Router {

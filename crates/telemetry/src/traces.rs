@@ -40,8 +40,10 @@ const QUEUE: usize = 8_192;
 const BATCH: usize = 512;
 /// Time between sendings.
 const EVERY: Duration = Duration::from_secs(5);
-/// Time limit of a sending, also of the last one.
+/// Time limit of a sending.
 const LIMIT: Duration = Duration::from_secs(5);
+/// Time limit of the last one.
+const LAST: Duration = Duration::from_secs(2);
 /// Who makes the spans.
 const SCOPE: &str = "trireme";
 
@@ -172,10 +174,10 @@ impl Traces {
         TraceLayer::new(self.clone())
     }
 
-    /// Sends what is left and ends; takes as long as [`LIMIT`] if the collector does not answer, so not for async code.
+    /// Sends what is left and ends; takes two seconds if the collector does not answer, so not for async code.
     pub fn stop(&self) {
         if let Some(started) = self.shared.started.get()
-            && let Err(error) = started.provider.shutdown_with_timeout(LIMIT)
+            && let Err(error) = started.provider.shutdown_with_timeout(LAST)
         {
             tracing::debug!(%error, "The last traces could not be sent");
         }

@@ -17,7 +17,6 @@ use Claim::{By, Later};
 const DKG: &str = "the key generation ceremony is not built yet";
 const REMOTE: &str = "the remote signer is not built yet";
 const STAKEWISE: &str = "the StakeWise operator duties are not built yet";
-const ALERTS: &str = "alert rules and dashboards are checked when all metrics exist";
 const EXITS: &str = "exits are not built yet";
 
 /// Every kind: area, kind, claim.
@@ -62,15 +61,15 @@ pub const KINDS: &[(&str, &str, Claim)] = &[
     ("core", "sync-contribution-gate", By("crates/core")),
     ("core", "unsigned-data", By("crates/core")),
     ("core", "value-hash", By("crates/core")),
-    ("dashboards", "alert-rules", Later(ALERTS)),
-    ("dashboards", "failure-reasons", Later(ALERTS)),
-    ("dashboards", "grafana-dashboard", Later(ALERTS)),
-    ("dashboards", "health-checks", Later(ALERTS)),
+    ("dashboards", "alert-rules", By("crates/node")),
+    ("dashboards", "failure-reasons", By("crates/core")),
+    ("dashboards", "grafana-dashboard", By("crates/node")),
+    ("dashboards", "health-checks", By("crates/telemetry")),
     ("dashboards", "log-sample", By("crates/telemetry")),
-    ("dashboards", "metric-catalogue", Later(ALERTS)),
-    ("dashboards", "metric-usage", Later(ALERTS)),
-    ("dashboards", "scrape-config", Later(ALERTS)),
-    ("dashboards", "trace-ids", Later("traces are not built yet")),
+    ("dashboards", "metric-catalogue", By("crates/node")),
+    ("dashboards", "metric-usage", By("crates/node")),
+    ("dashboards", "scrape-config", By("crates/node")),
+    ("dashboards", "trace-ids", By("crates/core")),
     ("dkg", "bcast-hash", Later(DKG)),
     ("dkg", "ceremony", Later(DKG)),
     ("dkg", "frost-run", Later(DKG)),

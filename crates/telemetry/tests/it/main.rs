@@ -1,4 +1,6 @@
 //! Formats against samples from another implementation.
 
 #[cfg(test)]
+mod otlp;
+#[cfg(test)]
 mod vectors;
