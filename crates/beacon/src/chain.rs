@@ -1,24 +1,32 @@
 //! What must be known of the chain before anything else: its configuration, and that it is the cluster's.
 //!
-//! Guarantees: a beacon node that is down, slow or talks nonsense is asked again for ever, with one line per attempt;
-//! only the wrong network is an end.
+//! Guarantees: beacon nodes that are down, slow or talk nonsense are asked again for ever, with one line per attempt;
+//! only the wrong network is an end, and only if no beacon node is of the right one.
 //! Not here: what the node does in the meantime.
 
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use reqwest::header::DATE;
 use serde_json::{Map, Value};
 use trireme_core::{
-    backoff,
-    ports::{BeaconError, BeaconNode as _, Clock},
+    ports::{BeaconError, Clock},
     time::UnixTime,
 };
 use trireme_eth2::{ChainSpec, ForkVersion, Genesis};
 
-use crate::{Client, client::Data};
+use crate::{
+    Client,
+    calls::Call,
+    client::{Data, malformed},
+};
 
 /// A clock that is further off is worth a warning.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
+/// Between attempts to reach a beacon node (VC-119).
+const AGAIN: Duration = Duration::from_secs(2);
+/// Between attempts while the chain has no genesis.
+const AGAIN_BEFORE_GENESIS: Duration = Duration::from_secs(12);
 
 /// The beacon node serves another chain than the cluster's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,78 +49,77 @@ impl Client {
     ///
     /// If one of them cannot be had or read.
     pub async fn chain(&self) -> Result<ChainSpec, BeaconError> {
-        const SPEC: &str = "/eth/v1/config/spec";
-        let time = self.start_time();
-        let genesis = crate::http::Ask {
-            time,
-            ..self.get("/eth/v1/beacon/genesis", "genesis")
-        };
+        let genesis = self.get(Call::Genesis);
         let Data { data: genesis } = self.read::<Data<Genesis>>(genesis).await?;
-        let spec = crate::http::Ask {
-            time,
-            ..self.get(SPEC, "spec")
-        };
-        let Data { data: spec } = self.read::<Data<Map<String, Value>>>(spec).await?;
-        ChainSpec::read(&spec, genesis).map_err(|e| BeaconError::Malformed {
-            endpoint: SPEC,
-            reason: e.to_string(),
-        })
+        let spec = self.read_spec().await?;
+        ChainSpec::read(&spec, genesis).map_err(|e| malformed(Call::Spec, e.to_string()))
     }
 
-    /// Waits until the beacon node tells its chain, and checks that it is the one of this genesis fork version.
-    /// Drop-safe.
-    ///
-    /// # Errors
-    ///
-    /// [`WrongNetwork`].
-    pub async fn wait_for_chain(&self, ours: ForkVersion) -> Result<ChainSpec, WrongNetwork> {
-        for attempt in 0_u32.. {
-            match self.chain().await {
+    pub(crate) async fn read_spec(&self) -> Result<Map<String, Value>, BeaconError> {
+        self.read(self.get(Call::Spec)).await.map(|Data { data }| data)
+    }
+
+    /// How far our clock and the beacon node's are apart at least; `None` if it does not tell.
+    pub(crate) async fn clock_difference(&self, clock: &dyn Clock) -> Option<Duration> {
+        let before = clock.now();
+        let answer = self.http.ask(self.get(Call::NodeVersion)).await.ok()?;
+        let theirs = answer.header(DATE.as_str()).and_then(http_date)?;
+        Some(clock_difference(before, theirs, clock.now()))
+    }
+}
+
+/// Waits until one of the beacon nodes tells its chain and it is the one of this genesis fork version. Drop-safe.
+///
+/// # Errors
+///
+/// [`WrongNetwork`] if all of them answer and are of another chain.
+pub(crate) async fn wait_for_chain(clients: &[&Client], ours: ForkVersion) -> Result<ChainSpec, WrongNetwork> {
+    loop {
+        let mut asked: FuturesUnordered<_> = clients
+            .iter()
+            .map(|client| async move { (client.address(), client.chain().await) })
+            .collect();
+        let (mut wrong, mut wait, mut silent) = (None, AGAIN, Vec::new());
+        while let Some((address, answer)) = asked.next().await {
+            match answer {
                 Ok(chain) if chain.genesis.genesis_fork_version == ours => return Ok(chain),
                 Ok(chain) => {
-                    return Err(WrongNetwork {
-                        address: self.address().to_owned(),
+                    wrong.get_or_insert(WrongNetwork {
+                        address: address.to_owned(),
                         name: chain.config_name,
                         theirs: chain.genesis.genesis_fork_version,
                         ours,
                     });
                 }
                 Err(error) => {
-                    let wait = backoff::FAST.wait(attempt.saturating_add(4), 0.0);
-                    tracing::warn!(%error, again_in = ?wait, "Beacon node is not usable yet, no duties until then");
-                    tokio::time::sleep(wait).await;
+                    if is_before_genesis(&error) {
+                        wait = AGAIN_BEFORE_GENESIS;
+                    }
+                    silent.push(format!("{address}: {error}"));
                 }
             }
         }
-        std::future::pending().await
-    }
-
-    /// Compares our clock with the beacon node's and warns if they differ by more than a second. Beacon nodes that
-    /// send no time are believed to agree.
-    pub async fn check_clock(&self, clock: &dyn Clock) {
-        let before = clock.now();
-        let ask = self.get("/eth/v1/node/version", "node_version");
-        let Ok(answer) = self.http.ask(ask).await else {
-            return;
-        };
-        let Some(theirs) = answer.header(DATE.as_str()).and_then(http_date) else {
-            return;
-        };
-        let off = clock_difference(before, theirs, clock.now());
-        if off > CLOCK_TOLERANCE {
-            tracing::warn!(
-                difference = ?off,
-                "Our clock and the beacon node's differ; duties will be early or late, check time synchronisation"
-            );
+        if let (Some(wrong), true) = (wrong, silent.is_empty()) {
+            return Err(wrong);
         }
+        let error = silent.join("; ");
+        tracing::warn!(error, again_in = ?wait, "No beacon node is usable yet, no duties until then");
+        tokio::time::sleep(wait).await;
     }
+}
 
-    /// The first answer of the beacon node's version, for the log.
-    pub async fn describe(&self) {
-        match self.node_version().await {
-            Ok(version) => tracing::info!(address = self.address(), version, "Connected to beacon node"),
-            Err(error) => tracing::warn!(address = self.address(), %error, "The beacon node does not tell its version"),
-        }
+fn is_before_genesis(error: &BeaconError) -> bool {
+    matches!(error, BeaconError::Status { endpoint, status: 404, .. } if *endpoint == Call::Genesis.endpoint())
+}
+
+/// Warns if clocks differ by more than a second.
+pub(crate) fn tell_clock(address: &str, difference: Option<Duration>) {
+    if let Some(difference) = difference.filter(|d| *d > CLOCK_TOLERANCE) {
+        tracing::warn!(
+            address,
+            ?difference,
+            "Our clock and the beacon node's differ; duties will be early or late, check time synchronisation"
+        );
     }
 }
 

@@ -11,11 +11,12 @@ use reqwest::{
     Method, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
+use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use trireme_core::ports::BeaconError;
 use url::Url;
 
-use crate::metrics::Metrics;
+use crate::{calls::Call, client::says_known};
 
 /// Largest body of an error answer that is read; its message is cut at [`MESSAGE_CHARS`].
 const ERROR_LIMIT: usize = 64 * 1024;
@@ -61,10 +62,7 @@ pub(crate) enum Again {
 /// One request.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
-    /// Path with `{…}` for its variable parts, for errors.
-    pub(crate) endpoint: &'static str,
-    /// Name in metrics.
-    pub(crate) label: &'static str,
+    pub(crate) call: Call,
     pub(crate) method: Method,
     /// Path without a slash at its beginning.
     pub(crate) path: String,
@@ -117,11 +115,14 @@ pub(crate) struct Http {
     user: Option<(String, Option<String>)>,
     /// For people.
     address: String,
-    metrics: Metrics,
 }
 
 impl Http {
-    pub(crate) fn new(base: &Url, headers: &[(String, String)], metrics: Metrics) -> Result<Self, AddressError> {
+    pub(crate) fn new(
+        base: &Url,
+        headers: &[(String, String)],
+        certificates: &[CertificateDer<'static>],
+    ) -> Result<Self, AddressError> {
         let (base, user, address) = take_apart(base)?;
         let mut all = HeaderMap::new();
         for (name, value) in headers {
@@ -136,7 +137,7 @@ impl Http {
             reason,
         };
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls().map_err(|e| refuse(e.to_string()))?)
+            .tls_backend_preconfigured(tls(certificates).map_err(|e| refuse(e.to_string()))?)
             .default_headers(all)
             .user_agent(concat!("trireme/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -151,7 +152,6 @@ impl Http {
             base,
             user,
             address,
-            metrics,
         })
     }
 
@@ -166,14 +166,14 @@ impl Http {
         let result = match tokio::time::timeout(ask.time, self.attempts(&ask)).await {
             Ok(result) => result,
             Err(_) => Err(BeaconError::Timeout {
-                endpoint: ask.endpoint,
+                endpoint: ask.call.endpoint(),
                 after: ask.time,
             }),
         };
         let took = began.elapsed();
-        self.metrics.request(ask.label, took, result.is_ok());
         if took > SLOW {
-            tracing::warn!(endpoint = ask.label, rtt = ?took, "Beacon node call took longer than expected");
+            let endpoint = ask.call.label();
+            tracing::warn!(endpoint, address = self.address, rtt = ?took, "Beacon node call took longer than expected");
         }
         result
     }
@@ -210,11 +210,11 @@ impl Http {
                     Again::Unsent => broken.is_connect(),
                 };
                 if !harmless {
-                    return Err(self.transport(ask.endpoint, &broken));
+                    return Err(self.transport(ask.call.endpoint(), &broken));
                 }
                 self.attempt(ask)
                     .await
-                    .unwrap_or_else(|e| Err(self.transport(ask.endpoint, &e)))
+                    .unwrap_or_else(|e| Err(self.transport(ask.call.endpoint(), &e)))
             }
         }
     }
@@ -233,7 +233,7 @@ impl Http {
         }
         let response = request.send().await?;
         if !response.status().is_success() {
-            return Ok(Err(self.refusal(ask.endpoint, response).await));
+            return Ok(Err(self.refusal(ask.call.endpoint(), response).await));
         }
         let (status, headers) = (response.status(), response.headers().clone());
         let body = match read(response, ask.limit).await? {
@@ -241,7 +241,7 @@ impl Http {
             Body::TooLong => {
                 let reason = format!("it is longer than {} bytes", ask.limit);
                 return Ok(Err(BeaconError::Malformed {
-                    endpoint: ask.endpoint,
+                    endpoint: ask.call.endpoint(),
                     reason,
                 }));
             }
@@ -297,7 +297,11 @@ impl Http {
 pub(crate) fn message(status: StatusCode, body: &[u8]) -> String {
     let text = match serde_json::from_slice::<ErrorBody>(body) {
         Ok(error) => {
-            let failures: Vec<_> = error.failures.into_iter().map(|f| f.message).collect();
+            let mut failures: Vec<_> = error.failures.into_iter().map(|f| f.message).collect();
+            if !failures.is_empty() && failures.iter().all(|f| says_known(f)) {
+                // One stands for all, so that the cut below takes none away.
+                failures.truncate(1);
+            }
             if failures.is_empty() {
                 error.message
             } else {
@@ -383,9 +387,13 @@ fn innermost(e: &reqwest::Error) -> String {
     }
 }
 
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+/// Trusts the system's authorities and these.
+fn tls(certificates: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(&provider))?;
+    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(
+        certificates.iter().cloned(),
+        Arc::clone(&provider),
+    )?;
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()

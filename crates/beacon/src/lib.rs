@@ -1,17 +1,28 @@
-//! One beacon node over HTTP, behind [`trireme_core::ports::BeaconNode`].
+//! The beacon nodes over HTTP, behind [`trireme_core::ports::BeaconNode`].
 //!
-//! [`Client`] is the node's calls; [`Client::follow_events`] keeps its events coming; [`DutiesOnce`] asks for the
-//! duties of an epoch once. Several beacon nodes will be another implementation of the same port over several clients.
+//! [`Pool`] is all of them behind one face: who is asked, in which order, for how long. [`Client`] is the calls of one of
+//! them. [`DutiesOnce`] in front of either asks for the duties of an epoch once.
 
+mod answers;
+mod calls;
 mod chain;
 mod client;
+mod endpoint;
+mod hedge;
 mod http;
 mod metrics;
 mod once;
+mod pool;
+mod score;
+mod select;
 mod sse;
+mod status;
 
+pub use calls::{GivenTimeouts, Timeouts};
 pub use chain::WrongNetwork;
-pub use client::{Client, Config, Timeouts};
+pub use client::{Client, Config};
 pub use http::AddressError;
 pub use metrics::Metrics;
 pub use once::DutiesOnce;
+pub use pool::{Broadcast, Clients, Pool, PoolConfig, PoolError, Topic, UnknownTopic};
+pub use status::{Counts, Status};

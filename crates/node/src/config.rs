@@ -6,6 +6,7 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
+pub use trireme_beacon::Broadcast;
 use trireme_core::features::FeatureSet;
 use url::Url;
 
@@ -34,6 +35,8 @@ pub struct NodeConfig {
     pub monitoring_address: Option<String>,
     /// `--debug-address`; `None` serves nothing.
     pub debug_address: Option<String>,
+    /// `--loki-*` and `--otlp-*`, as they were given to the log; they open when the node knows its cluster.
+    pub outlets: trireme_telemetry::Outlets,
     /// The network between the operators' nodes.
     pub p2p: P2pConfig,
     /// What blocks are asked for.
@@ -74,10 +77,18 @@ pub struct BeaconConfig {
     pub endpoints: Vec<Url>,
     /// `--fallback-beacon-node-endpoints`.
     pub fallbacks: Vec<Url>,
-    /// `--beacon-node-timeout`: of one read.
-    pub timeout: Duration,
+    /// `--beacon-node-timeout`: of one read; `None` leaves it to the kind of request.
+    pub timeout: Option<Duration>,
     /// `--beacon-node-submit-timeout`: of one submission.
-    pub submit_timeout: Duration,
+    pub submit_timeout: Option<Duration>,
+    /// `--beacon-nodes-tls-certs`: PEM files with authorities that are trusted besides the system's.
+    pub certificates: Vec<PathBuf>,
+    /// `--broadcast`: what goes to more beacon nodes than it must.
+    pub broadcast: Broadcast,
+    /// `--beacon-node-best-head`: attestation data by the best head among those that answer in time.
+    pub best_head: bool,
+    /// `--beacon-node-allow-optimistic`: attestation data of a head that is not verified will do.
+    pub allow_optimistic: bool,
     /// `--beacon-node-headers`: name and value, sent with every request.
     pub headers: Vec<(String, String)>,
 }
@@ -90,6 +101,10 @@ impl fmt::Debug for BeaconConfig {
             .field("fallbacks", &self.fallbacks.len())
             .field("timeout", &self.timeout)
             .field("submit_timeout", &self.submit_timeout)
+            .field("certificates", &self.certificates)
+            .field("broadcast", &self.broadcast)
+            .field("best_head", &self.best_head)
+            .field("allow_optimistic", &self.allow_optimistic)
             .field(
                 "headers",
                 &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
@@ -105,6 +120,12 @@ pub struct ValidatorApiConfig {
     pub address: String,
     /// `--vc-tls-cert-file` and `--vc-tls-key-file`.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// `--vapi-token-file`: holds the bearer token that every request must bring.
+    pub token_file: Option<PathBuf>,
+    /// `--vapi-allow-list`: pass on only what stock validator clients ask for.
+    pub allow_list: bool,
+    /// `--vapi-json-only`: answer in JSON even to clients that prefer SSZ.
+    pub json_only: bool,
 }
 
 /// The network between the operators' nodes.

@@ -20,7 +20,9 @@ mod telling;
 mod vapi;
 pub mod workflow;
 
-pub use config::{BeaconConfig, Broadcast, CustomNetwork, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig, Version};
+pub use config::{
+    BeaconConfig, Broadcast, CustomNetwork, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig, Version,
+};
 pub use error::NodeError;
 pub use run::run;
 pub use stop::Shutdown;

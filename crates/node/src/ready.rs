@@ -9,7 +9,7 @@ use std::{
 };
 
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
-use trireme_beacon::Client;
+use trireme_beacon::Pool;
 use trireme_core::{
     ports::{BeaconNode, Clock},
     time::SlotTiming,
@@ -95,10 +95,10 @@ pub(crate) struct BeaconPeers(Arc<Mutex<Option<u64>>>);
 
 impl BeaconPeers {
     /// Asks for ever. Drop-safe.
-    pub(crate) async fn count(self, client: Arc<Client>) {
+    pub(crate) async fn count(self, beacons: Arc<Pool>) {
         loop {
             // Beacon nodes that do not tell count as having some.
-            let known = client.peer_count().await.ok();
+            let known = beacons.peer_count().await.ok();
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
             tokio::time::sleep(COUNT_PEERS_EVERY).await;
         }

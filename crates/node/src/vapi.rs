@@ -65,13 +65,14 @@ pub(crate) fn serve_early(
     ended
 }
 
-/// Serves the validator API until `stop`.
+/// Serves the validator API until `stop`; `best` names the beacon node for streams.
 pub(crate) fn serve_validator_api(
     config: &NodeConfig,
     settings: trireme_vapi::Config,
     life: &Life,
     listener: TcpListener,
     workflow: Workflow,
+    best: trireme_vapi::Best,
     requests: Arc<AtomicU64>,
     stop: &CancellationToken,
     registry: &Mutex<Registry>,
@@ -93,7 +94,7 @@ pub(crate) fn serve_validator_api(
     let proxy = trireme_vapi::Proxy::new(
         config.beacon.endpoints.iter().map(upstream).collect(),
         config.beacon.fallbacks.iter().map(upstream).collect(),
-        None,
+        Some(best),
     )
     .map_err(|e| NodeError::Setting {
         flag: "--beacon-node-endpoints",

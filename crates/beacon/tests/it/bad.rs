@@ -5,13 +5,16 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use futures::stream;
 use tracing::Level;
-use trireme_beacon::{Client, Config, Metrics, Timeouts};
+use trireme_beacon::{Client, Clients, Metrics};
 use trireme_core::ports::{BeaconError, BeaconNode};
 use trireme_eth2::{Epoch, ForkVersion, Slot, ValidatorIndex};
 use trireme_testutil::sim::Lines;
 use url::Url;
 
-use super::replay::{Replay, client, client_with};
+use super::{
+    fleet::pool_config,
+    replay::{Replay, client, client_with, config},
+};
 
 #[tokio::test]
 async fn beacon_node_that_is_not_there_is_named_without_its_credentials() {
@@ -19,11 +22,8 @@ async fn beacon_node_that_is_not_there_is_named_without_its_credentials() {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         listener.local_addr().unwrap()
     };
-    let config = Config {
-        url: Url::parse(&format!("http://me:secret@{free}/")).unwrap(),
-        headers: Vec::new(),
-        timeouts: Timeouts::from_flags(Duration::from_secs(30), Duration::from_secs(30)),
-    };
+    let url = Url::parse(&format!("http://me:secret@{free}/")).unwrap();
+    let config = config(&url, Duration::from_secs(30));
     let error = Client::new(&config, Metrics::default())
         .unwrap()
         .syncing()
@@ -169,14 +169,14 @@ async fn submission_whose_answer_broke_off_is_not_repeated() {
 #[tokio::test(start_paused = true)]
 async fn chain_is_waited_for_while_the_beacon_node_is_down_and_the_wrong_one_is_an_end() {
     let server = Replay::start().await;
-    let client = client_with(&server, Duration::from_secs(30));
+    let clients = Clients::new(&pool_config(vec![server.url()]), Metrics::default()).unwrap();
     let lines = Lines::here();
     server.plan(503, &[], "");
     server.json("garbage");
     server.json(super::calls::GENESIS);
     server.json(r#"{"data":{"nothing":"useful"}}"#);
     super::calls::plan_chain(&server);
-    let chain = client.wait_for_chain(ForkVersion([0x10, 0, 9, 0x10])).await.unwrap();
+    let chain = clients.wait_for_chain(ForkVersion([0x10, 0, 9, 0x10])).await.unwrap();
     assert_eq!(chain.slots_per_epoch, 16);
     // One line per attempt: what failed, where, and when it is tried again.
     let said = lines.take(Level::WARN);
@@ -187,7 +187,7 @@ async fn chain_is_waited_for_while_the_beacon_node_is_down_and_the_wrong_one_is_
     }
 
     super::calls::plan_chain(&server);
-    let wrong = client.wait_for_chain(ForkVersion([1, 2, 3, 4])).await.unwrap_err();
+    let wrong = clients.wait_for_chain(ForkVersion([1, 2, 3, 4])).await.unwrap_err();
     assert_eq!(wrong.theirs, ForkVersion([0x10, 0, 9, 0x10]));
     assert!(
         wrong.to_string().contains("0x10000910") && wrong.to_string().contains("0x01020304"),

@@ -5,6 +5,12 @@ mod bad;
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
+mod lies;
+#[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod rows;
 #[cfg(test)]
 mod vectors;

@@ -13,7 +13,7 @@ use axum::{
     http::{Request, Response},
 };
 use tokio::{net::TcpListener, task::JoinSet};
-use trireme_beacon::{Client, Config, Metrics, Timeouts};
+use trireme_beacon::{Client, Config, GivenTimeouts, Metrics, Timeouts};
 use url::Url;
 
 /// A request as it came.
@@ -134,16 +134,20 @@ pub(crate) fn client(server: &Replay) -> Client {
 }
 
 pub(crate) fn client_with(server: &Replay, limit: Duration) -> Client {
-    let timeouts = Timeouts {
-        read: limit,
-        submit: limit,
-        block: limit,
-        start: limit,
+    Client::new(&config(&server.url(), limit), Metrics::default()).unwrap()
+}
+
+/// Every request may take this long; in slots of a year no class's own limit is shorter.
+pub(crate) fn config(url: &Url, limit: Duration) -> Config {
+    let given = GivenTimeouts {
+        read: Some(limit),
+        submit: Some(limit),
     };
-    let config = Config {
-        url: server.url(),
+    Config {
+        url: url.clone(),
         headers: Vec::new(),
-        timeouts,
-    };
-    Client::new(&config, Metrics::default()).unwrap()
+        certificates: Vec::new(),
+        timeouts: Timeouts::of_slot(Duration::from_secs(365 * 86_400), true, given),
+        refuse_optimistic: true,
+    }
 }

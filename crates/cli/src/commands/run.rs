@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use trireme_node::{
     BeaconConfig, CustomNetwork, FeatureSet, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig,
 };
-use trireme_telemetry::LogConfig;
+use trireme_telemetry::{LogConfig, Loki, LokiConfig, Outlets, TraceConfig, Traces};
 use url::Url;
 
-use super::{Given, not_built_yet};
+use super::{Given, not_built_yet, simnet::Simnet};
 use crate::{
     about,
     flags::{FeatureFlags, P2pFlags, RunFlags},
@@ -23,7 +23,7 @@ const NICKNAME: usize = 32;
 const GRAFFITI: usize = 32;
 const GRAFFITI_TOKEN: usize = 4;
 
-const NOT_BUILT: [(&str, &str); 22] = [
+const NOT_BUILT: [(&str, &str); 12] = [
     (
         "execution-client-rpc-endpoint",
         "signatures of smart-contract wallets are refused",
@@ -34,21 +34,14 @@ const NOT_BUILT: [(&str, &str); 22] = [
     ("fetch-feerecipient-updates", "the registrations in the lock are used"),
     ("publish-address", "no API is called"),
     ("publish-timeout", "no API is called"),
-    ("otlp-address", "no traces are sent"),
-    ("otlp-headers", "no traces are sent"),
-    ("otlp-insecure", "no traces are sent"),
-    ("otlp-service-name", "no traces are sent"),
     ("jaeger-address", "no traces are sent"),
     ("jaeger-service", "no traces are sent"),
-    ("loki-addresses", "log lines go to standard error"),
-    ("loki-service", "log lines go to standard error"),
     ("p2p-udp-address", "connections are made over TCP"),
     ("manifest-file", "the cluster lock is used"),
-    ("simnet-beacon-mock", "`trireme devnet` runs against a mock beacon node"),
-    ("simnet-beacon-mock-fuzz", "there is no embedded beacon node"),
-    ("simnet-slot-duration", "there is no embedded beacon node"),
-    ("simnet-validator-mock", "`trireme devnet` runs mock validator clients"),
-    ("simnet-validator-keys-dir", "there is no embedded validator client"),
+    (
+        "simnet-beacon-mock-fuzz",
+        "the embedded beacon node answers as it should",
+    ),
 ];
 
 /// Checked settings of a node.
@@ -56,6 +49,8 @@ const NOT_BUILT: [(&str, &str); 22] = [
 pub struct RunConfig {
     /// For crate `node`.
     pub node: NodeConfig,
+    /// A beacon node in this process, instead of those outside.
+    pub simnet: Option<Simnet>,
     /// Set up before anything else.
     pub log: LogConfig,
     /// What the operator should know.
@@ -82,6 +77,7 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
         );
     }
     let testnet = testnet(flags, p, &mut warnings);
+    let simnet = Simnet::config(flags, p);
     let node = NodeConfig {
         version: about::version(),
         lock_file: PathBuf::from(&flags.lock_file),
@@ -90,17 +86,37 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
         data_dir: NodeConfig::data_dir_beside(&private_key_file),
         private_key_file,
         nickname: flags.nickname.clone(),
-        beacon: beacon(flags, p),
+        beacon: beacon(flags, simnet.is_some(), p),
         validator_api: validator_api(flags, p),
         monitoring_address: given(&flags.monitoring_address).map(|a| address("monitoring-address", a, p)),
         debug_address: given(&flags.debug_address).map(|a| address("debug-address", a, p)),
+        outlets: outlets(flags, p),
         p2p: p2p(&flags.p2p, p, &mut warnings),
         proposals: proposals(flags, p),
         consensus_protocol: given(&flags.consensus_protocol).map(str::to_lowercase),
         features: features(&flags.features, p, &mut warnings),
         testnet,
     };
-    problems.finish(RunConfig { node, log, warnings })
+    problems.finish(RunConfig {
+        node,
+        simnet,
+        log,
+        warnings,
+    })
+}
+
+/// Runs the node until it is told to stop.
+///
+/// # Errors
+/// What stopped it, with what to do.
+pub async fn run(config: RunConfig) -> anyhow::Result<()> {
+    let RunConfig { mut node, simnet, .. } = config;
+    let _simnet = match simnet {
+        Some(simnet) => Some(simnet.start(&mut node).await?),
+        None => None,
+    };
+    trireme_node::run(node, trireme_node::Shutdown::on_signals()).await?;
+    Ok(())
 }
 
 fn features(flags: &FeatureFlags, problems: &mut Problems, warnings: &mut Vec<String>) -> FeatureSet {
@@ -117,6 +133,28 @@ fn features(flags: &FeatureFlags, problems: &mut Problems, warnings: &mut Vec<St
             FeatureSet::default()
         }
     }
+}
+
+/// Where log lines and traces go besides.
+fn outlets(flags: &RunFlags, problems: &mut Problems) -> Outlets {
+    let insecure = problems.bool("otlp-insecure", &flags.otlp_insecure);
+    let headers = headers("otlp-headers", &flags.otlp_headers, problems);
+    let traces = given(&flags.otlp_address).map(|address| {
+        Traces::new(TraceConfig {
+            address: address.to_owned(),
+            headers,
+            insecure,
+            service_name: flags.otlp_service_name.clone(),
+        })
+    });
+    let addresses = urls("loki-addresses", &flags.loki.loki_addresses, problems);
+    let loki = (!addresses.is_empty()).then(|| {
+        Loki::new(LokiConfig {
+            addresses,
+            service: flags.loki.loki_service.clone(),
+        })
+    });
+    Outlets { loki, traces }
 }
 
 /// A listen address must say its host; it is resolved when it is bound.
@@ -150,12 +188,26 @@ fn testnet(flags: &RunFlags, problems: &mut Problems, warnings: &mut Vec<String>
     }
 }
 
-fn beacon(flags: &RunFlags, problems: &mut Problems) -> BeaconConfig {
+/// A time limit that may be left out.
+fn limit(flag: &str, text: &str, problems: &mut Problems) -> Option<std::time::Duration> {
+    (!text.is_empty()).then(|| problems.duration(flag, text))
+}
+
+fn broadcast(texts: &[String], problems: &mut Problems) -> trireme_node::Broadcast {
+    const FLAG: &str = "broadcast";
+    let names = problems.list(FLAG, texts);
+    trireme_node::Broadcast::parse(&names).unwrap_or_else(|unknown| {
+        problems.add(FLAG, unknown);
+        trireme_node::Broadcast::default()
+    })
+}
+
+fn beacon(flags: &RunFlags, embedded: bool, problems: &mut Problems) -> BeaconConfig {
     let endpoints = urls("beacon-node-endpoints", &flags.beacon_node_endpoints, problems);
-    if endpoints.is_empty() && flags.beacon_node_endpoints.is_empty() {
+    if endpoints.is_empty() && flags.beacon_node_endpoints.is_empty() && !embedded {
         problems.add(
             "beacon-node-endpoints",
-            "missing: give the URL of a beacon node, for example http://localhost:5052",
+            "missing: give the URL of a beacon node, for example http://localhost:5052, or --simnet-beacon-mock",
         );
     }
     BeaconConfig {
@@ -165,8 +217,20 @@ fn beacon(flags: &RunFlags, problems: &mut Problems) -> BeaconConfig {
             &flags.fallback_beacon_node_endpoints,
             problems,
         ),
-        timeout: problems.duration("beacon-node-timeout", &flags.beacon_node_timeout),
-        submit_timeout: problems.duration("beacon-node-submit-timeout", &flags.beacon_node_submit_timeout),
+        timeout: limit("beacon-node-timeout", &flags.beacon_node_timeout, problems),
+        submit_timeout: limit(
+            "beacon-node-submit-timeout",
+            &flags.beacon_node_submit_timeout,
+            problems,
+        ),
+        certificates: problems
+            .list("beacon-nodes-tls-certs", &flags.beacon_nodes_tls_certs)
+            .into_iter()
+            .map(Into::into)
+            .collect(),
+        broadcast: broadcast(&flags.broadcast, problems),
+        best_head: problems.bool("beacon-node-best-head", &flags.beacon_node_best_head),
+        allow_optimistic: problems.bool("beacon-node-allow-optimistic", &flags.beacon_node_allow_optimistic),
         headers: headers("beacon-node-headers", &flags.beacon_node_headers, problems),
     }
 }
@@ -227,6 +291,9 @@ fn validator_api(flags: &RunFlags, problems: &mut Problems) -> ValidatorApiConfi
     ValidatorApiConfig {
         address: address("validator-api-address", &flags.validator_api_address, problems),
         tls,
+        token_file: given(&flags.vapi_token_file).map(Into::into),
+        allow_list: problems.bool("vapi-allow-list", &flags.vapi_allow_list),
+        json_only: problems.bool("vapi-json-only", &flags.vapi_json_only),
     }
 }
 
@@ -318,7 +385,11 @@ mod tests {
 
     #[test]
     fn a_flag_with_nothing_behind_it_yet_is_accepted_with_one_warning() {
-        let given = ["run", "--beacon-node-endpoints=http://bn:5052", "--otlp-address=x:1"];
+        let given = [
+            "run",
+            "--beacon-node-endpoints=http://bn:5052",
+            "--proc-directory=/proc",
+        ];
         let flags = Only::try_parse_from(given).unwrap().flags;
         let warnings = |given: &[&str]| {
             let given = given.iter().map(|f| (*f).to_owned()).collect();
@@ -326,8 +397,8 @@ mod tests {
         };
         assert_eq!(warnings(&["beacon-node-endpoints"]), [""; 0]);
         assert_eq!(
-            warnings(&["beacon-node-endpoints", "otlp-address"]),
-            ["--otlp-address has no effect yet: no traces are sent"]
+            warnings(&["beacon-node-endpoints", "proc-directory"]),
+            ["--proc-directory has no effect yet: other programs of the stack are not looked for"]
         );
         let command = Only::command();
         for (flag, _) in NOT_BUILT {

@@ -26,12 +26,24 @@ pub struct RunFlags {
     /// Beacon node URLs that are used only while none of the others answers.
     #[arg(long, value_name = "LIST")]
     pub fallback_beacon_node_endpoints: Vec<String>,
-    /// Time limit of a request to a beacon node.
-    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    /// Time limit of a request to a beacon node. Without it each kind of request has its own, from a quarter of a slot to one slot.
+    #[arg(long, value_name = "DURATION", default_value = "", hide_default_value = true)]
     pub beacon_node_timeout: String,
-    /// Time limit of a submission to a beacon node.
-    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    /// Time limit of a submission to a beacon node. Without it each kind has its own.
+    #[arg(long, value_name = "DURATION", default_value = "", hide_default_value = true)]
     pub beacon_node_submit_timeout: String,
+    /// PEM files with certificates of authorities that are trusted for beacon nodes besides the system's.
+    #[arg(long, value_name = "LIST")]
+    pub beacon_nodes_tls_certs: Vec<String>,
+    /// What is sent to fallback beacon nodes at once too: attestations, blocks, sync-committee; with subscriptions, preparations go to all beacon nodes; or none.
+    #[arg(long, value_name = "LIST", default_value = "subscriptions")]
+    pub broadcast: Vec<String>,
+    /// Choose attestation data by the best head among the beacon nodes that answer in time, not by the first answer.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
+    pub beacon_node_best_head: String,
+    /// Take attestation data also from a beacon node whose execution client has not verified its head.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
+    pub beacon_node_allow_optimistic: String,
     /// Headers for every request to a beacon node, as name=value.
     #[arg(long, value_name = "LIST")]
     pub beacon_node_headers: Vec<String>,
@@ -47,6 +59,15 @@ pub struct RunFlags {
     /// Key for TLS towards the validator client; needs --vc-tls-cert-file.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub vc_tls_key_file: String,
+    /// File with a bearer token that the validator client must send with every request; at least 16 characters.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub vapi_token_file: String,
+    /// Pass on to the beacon node only what stock validator clients ask for; answer 404 to everything else.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
+    pub vapi_allow_list: String,
+    /// Answer in JSON even to a validator client that prefers SSZ.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
+    pub vapi_json_only: String,
     /// Where /metrics, /livez and /readyz are served.
     #[arg(long, value_name = "TEXT", default_value = "127.0.0.1:3620")]
     pub monitoring_address: String,

@@ -15,7 +15,7 @@ async fn refused(config: NodeConfig) -> NodeError {
 }
 
 /// Runs a node, does something with it, and stops it.
-async fn with_node<T>(config: NodeConfig, what: impl Future<Output = T>) -> T {
+pub(crate) async fn with_node<T>(config: NodeConfig, what: impl Future<Output = T>) -> T {
     let shutdown = Shutdown::manual();
     let mut running = Box::pin(run(config, shutdown.clone()));
     let result = tokio::select! { biased;
@@ -275,7 +275,7 @@ async fn node_whose_beacon_node_never_comes_can_be_stopped() {
     let beacon = Beacon::start(HOODI, false).await;
     let mut config = cluster.config(0, &beacon).await;
     config.beacon.endpoints = vec![url::Url::parse(&format!("http://{}", free_address().await)).unwrap()];
-    config.beacon.timeout = Duration::from_secs(3);
+    config.beacon.timeout = Some(Duration::from_secs(3));
     let api = config.validator_api.address.clone();
     with_node(config, async {
         assert_eq!(get(&api, "/eth/v1/node/version").await.0, 200)
