@@ -17,8 +17,9 @@ use zeroize::Zeroizing;
 use crate::{
     address,
     definition::{Creator, Definition, Operator, WriteError},
+    deposit::DepositData,
     deposit::{self, AmountError, DepositError},
-    lock::{DepositData, DistributedValidator, Lock, Registration},
+    lock::{DistributedValidator, Lock, Registration},
     merkle::HashError,
     network::Network,
     version::Version,

@@ -3,7 +3,20 @@
 use serde::{Deserialize, Serialize};
 use trireme_tbls::{PublicKey, Signature};
 
-use crate::{json, lock::DepositData, merkle::HashError, network::Network};
+use crate::{json, merkle::HashError, network::Network};
+
+/// A deposit, signed by the group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DepositData {
+    /// Group key.
+    pub pubkey: Vec<u8>,
+    /// 32 bytes.
+    pub withdrawal_credentials: Vec<u8>,
+    /// Gwei.
+    pub amount: u64,
+    /// BLS signature.
+    pub signature: Vec<u8>,
+}
 
 /// Gwei of one ETH.
 pub const ETH: u64 = 1_000_000_000;

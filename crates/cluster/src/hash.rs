@@ -5,7 +5,8 @@
 
 use crate::{
     definition::{Addresses, Definition},
-    lock::{DepositData, DistributedValidator, Lock, Registration},
+    deposit::DepositData,
+    lock::{DistributedValidator, Lock, Registration},
     merkle::{Chunk, HashError, Leaves, address_bytes},
     version::Version,
 };

@@ -27,8 +27,9 @@ mod version;
 mod view;
 
 pub use definition::{Addresses, Creator, Definition, MAX_VALIDATORS, Operator, WriteError};
+pub use deposit::DepositData;
 pub use json::{MAX_FILE, ParseError};
-pub use lock::{DepositData, DistributedValidator, Lock, Registration};
+pub use lock::{DistributedValidator, Lock, Registration};
 pub use merkle::{Chunk, HashError, Leaves};
 pub use network::{Network, Networks};
 pub use verify::{DefinitionError, LoadError, Loaded, Strictness, VerifyError, What, Who, load_lock};

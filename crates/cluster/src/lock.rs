@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     definition::{Definition, Versioned, WriteError},
+    deposit::DepositData,
     json::{self, Bytes, Node, ParseError, text_of},
     version::Version,
 };
@@ -39,19 +40,6 @@ pub struct DistributedValidator {
     pub deposit_data: Vec<DepositData>,
     /// From schema v1.7 on.
     pub registration: Registration,
-}
-
-/// A deposit, signed by the group.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DepositData {
-    /// Group key.
-    pub pubkey: Vec<u8>,
-    /// 32 bytes.
-    pub withdrawal_credentials: Vec<u8>,
-    /// Gwei.
-    pub amount: u64,
-    /// BLS signature.
-    pub signature: Vec<u8>,
 }
 
 /// A registration with builders, signed by the group.

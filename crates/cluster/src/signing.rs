@@ -2,7 +2,8 @@
 //! without a genesis validators root (cluster.md 6.1 and 7).
 
 use crate::{
-    lock::{DepositData, Registration},
+    deposit::DepositData,
+    lock::Registration,
     merkle::{Chunk, HashError, Leaves},
 };
 

@@ -2,12 +2,13 @@
 //!
 //! Counters are registered without `_total`, which the text format adds. Constant labels are the registry's business.
 
+use libp2p::{Multiaddr, multiaddr::Protocol};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-use std::sync::atomic::AtomicU64;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 /// `peer`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -98,6 +99,27 @@ pub struct ClientLabel {
     pub dv_client: String,
 }
 
+/// The labels of go-libp2p.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HandshakeLabel {
+    /// `tcp` or `p2p-circuit`.
+    pub transport: &'static str,
+    /// `noise`.
+    pub security: &'static str,
+    /// `yamux`.
+    pub muxer: &'static str,
+    /// `false`: the muxer is negotiated after the security.
+    pub early_muxer: &'static str,
+    /// `ip4`, `ip6` or `unknown`.
+    pub ip_version: &'static str,
+}
+
+fn handshake_buckets() -> Histogram {
+    Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(
+        0.001, 2.0, 14,
+    ))
+}
+
 fn default_buckets() -> Histogram {
     Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
@@ -130,6 +152,8 @@ pub struct P2pMetrics {
     pub relay_connection_types: Family<ConnectionLabel, Gauge>,
     /// Open streams.
     pub peer_streams: Family<StreamLabel, Gauge>,
+    /// Time from a new connection to its use.
+    pub handshake: Family<HandshakeLabel, Histogram, fn() -> Histogram>,
     /// New connections to operators.
     pub peer_connection: Family<PeerLabel, Counter>,
     /// Bytes of messages received.
@@ -173,6 +197,7 @@ impl P2pMetrics {
             peer_connection_types: Family::default(),
             relay_connection_types: Family::default(),
             peer_streams: Family::default(),
+            handshake: Family::new_with_constructor(handshake_buckets),
             peer_connection: Family::default(),
             receive_bytes: Family::default(),
             sent_bytes: Family::default(),
@@ -228,6 +253,11 @@ impl P2pMetrics {
             "p2p_peer_streams",
             "Open streams by peer, direction and protocol",
             m.peer_streams.clone(),
+        );
+        r.register(
+            "libp2p_swarm_handshake_latency_seconds",
+            "Time to secure a new connection and to agree on its use",
+            m.handshake.clone(),
         );
         r.register(
             "p2p_peer_connection",
@@ -302,6 +332,22 @@ impl P2pMetrics {
         m
     }
 
+    pub(crate) fn shook_hands(&self, remote: &Multiaddr, relayed: bool, took: Duration) {
+        let ip_version = remote.iter().find_map(|part| match part {
+            Protocol::Ip4(_) => Some("ip4"),
+            Protocol::Ip6(_) => Some("ip6"),
+            _ => None,
+        });
+        let label = HandshakeLabel {
+            transport: if relayed { "p2p-circuit" } else { "tcp" },
+            security: "noise",
+            muxer: "yamux",
+            early_muxer: "false",
+            ip_version: ip_version.unwrap_or("unknown"),
+        };
+        self.handshake.get_or_create(&label).observe(took.as_secs_f64());
+    }
+
     /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
     pub fn touch(&self) {
         trireme_core::metrics::touch(&self.ping_latency);
@@ -311,6 +357,7 @@ impl P2pMetrics {
         trireme_core::metrics::touch(&self.peer_connection_types);
         trireme_core::metrics::touch(&self.relay_connection_types);
         trireme_core::metrics::touch(&self.peer_streams);
+        trireme_core::metrics::touch(&self.handshake);
         trireme_core::metrics::touch(&self.peer_connection);
         trireme_core::metrics::touch(&self.receive_bytes);
         trireme_core::metrics::touch(&self.sent_bytes);

@@ -31,8 +31,7 @@ use crate::{
     inbox::Inbox,
     metrics::{BytesLabel, P2pMetrics, SendLabel},
     protocol,
-    streams::{Open, OpenError},
-    table::Table,
+    table::{Open, OpenError, Table},
     topic::topic,
 };
 

@@ -25,8 +25,8 @@ use trireme_core::ports::{Entropy, Peer};
 use crate::{
     inbox::Inbox,
     metrics::{self, P2pMetrics},
-    streams::{Accept, Open, OpenError},
-    table::{Route, Table},
+    streams::Accept,
+    table::{Open, OpenError, Route, Table},
 };
 
 /// The protocol's name.

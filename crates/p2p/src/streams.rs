@@ -10,10 +10,8 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
-    io,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -28,42 +26,15 @@ use libp2p::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::table::{Route, Table};
+use crate::table::{self, Open, OpenError, Route, Table};
 
 /// Outbound streams being negotiated at once per connection. The muxer allows 256 unacknowledged ones.
 const NEGOTIATING: usize = 200;
 /// Requests for streams that wait per connection; further callers wait.
 const WAITING: usize = 1_024;
-/// Longest negotiation.
-const NEGOTIATION: Duration = Duration::from_secs(10);
 
 /// A protocol that nobody serves. The library is lazy only about the last name of an offer.
 const NOBODYS: StreamProtocol = StreamProtocol::new("/trireme/none");
-
-/// Why a stream could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
-    /// The peer does not serve the protocol.
-    #[error("the peer does not serve this protocol")]
-    Unsupported,
-    /// No answer in time.
-    #[error("the negotiation got no answer within {NEGOTIATION:?}")]
-    Timeout,
-    /// The connection broke.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-}
-
-/// A request for a stream.
-#[derive(Debug)]
-pub(crate) struct Open {
-    /// The protocol.
-    pub(crate) name: StreamProtocol,
-    /// Whether to send data before the peer has agreed to the protocol.
-    pub(crate) lazy: bool,
-    /// Where the stream goes.
-    pub(crate) reply: oneshot::Sender<Result<Stream, OpenError>>,
-}
 
 /// What is done with inbound streams.
 pub(crate) trait Accept: Send + Sync + 'static {
@@ -126,7 +97,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = oneshot::Sender<Result<Stream, OpenError>>;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(Offer(self.accept.served()), ()).with_timeout(NEGOTIATION)
+        SubstreamProtocol::new(Offer(self.accept.served()), ()).with_timeout(table::NEGOTIATION)
     }
 
     fn poll(
@@ -145,7 +116,7 @@ impl ConnectionHandler for Handler {
                     } else {
                         vec![open.name, NOBODYS]
                     };
-                    let protocol = SubstreamProtocol::new(Offer(offer), open.reply).with_timeout(NEGOTIATION);
+                    let protocol = SubstreamProtocol::new(Offer(offer), open.reply).with_timeout(table::NEGOTIATION);
                     return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
                 }
                 Poll::Ready(None) | Poll::Pending => break,

@@ -5,16 +5,46 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use libp2p::{PeerId, StreamProtocol, swarm::ConnectionId};
-use tokio::sync::{mpsc, watch};
+use libp2p::{PeerId, Stream, StreamProtocol, swarm::ConnectionId};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{addr::is_shared_name, streams::Open};
+use crate::addr::is_shared_name;
 
 /// Protocol names kept per peer.
 const MAX_NAMES: usize = 256;
+
+/// Longest negotiation of a stream.
+pub(crate) const NEGOTIATION: Duration = Duration::from_secs(10);
+
+/// Why a stream could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The peer does not serve the protocol.
+    #[error("the peer does not serve this protocol")]
+    Unsupported,
+    /// No answer in time.
+    #[error("the negotiation got no answer within {NEGOTIATION:?}")]
+    Timeout,
+    /// The connection broke.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// A request for a stream.
+#[derive(Debug)]
+pub(crate) struct Open {
+    /// The protocol.
+    pub(crate) name: StreamProtocol,
+    /// Whether to send data before the peer has agreed to the protocol.
+    pub(crate) lazy: bool,
+    /// Where the stream goes.
+    pub(crate) reply: oneshot::Sender<Result<Stream, OpenError>>,
+}
 
 /// One connection.
 #[derive(Debug, Clone)]

@@ -222,12 +222,14 @@ impl Driver {
                 peer_id,
                 connection_id,
                 endpoint,
+                established_in,
                 ..
             } => {
                 let dialed = self.dials.remove(&connection_id).map(|(_, what)| what);
                 let (remote, relayed) = (endpoint.get_remote_address(), endpoint.is_relayed());
                 self.links
                     .connected(now, peer_id, connection_id, remote, relayed, dialed);
+                self.metrics.shook_hands(remote, relayed, established_in);
                 let name = self.name(&peer_id);
                 tracing::debug!(peer = %name, addr = %addr::named(remote), outbound = endpoint.is_dialer(), relayed, "connection opened");
                 if self.ids.contains_key(&peer_id) {

@@ -18,8 +18,7 @@ use super::{Names, RelayMetrics};
 use crate::{
     frame, identity,
     protocol::{self, PEERINFO},
-    streams::Open,
-    table::{Route, Table},
+    table::{Open, Route, Table},
 };
 
 /// How often every client is asked.
