@@ -167,8 +167,7 @@ impl Invocation {
             Command::Run(flags) => {
                 let config = self.checked(commands::run::config(&flags, &self.given))?;
                 self.begin(&config.log, &config.node.outlets, &config.warnings, true)?;
-                let done = runtime()?.block_on(trireme_node::run(config.node, trireme_node::Shutdown::on_signals()));
-                done.map_err(anyhow::Error::from)?;
+                runtime()?.block_on(commands::run::run(config))?;
             }
             Command::Relay(flags) => {
                 let config = self.checked(commands::relay::config(&flags, &self.given))?;

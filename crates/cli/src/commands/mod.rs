@@ -7,6 +7,7 @@ pub mod devnet;
 pub mod enr;
 pub mod relay;
 pub mod run;
+pub mod simnet;
 pub mod version;
 
 use std::{collections::BTreeSet, path::Path};

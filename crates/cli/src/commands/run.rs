@@ -86,7 +86,7 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
         data_dir: NodeConfig::data_dir_beside(&private_key_file),
         private_key_file,
         nickname: flags.nickname.clone(),
-        beacon: beacon(flags, simnet.is_some(), p),
+        beacon: beacon(flags, given_flags, simnet.is_some(), p),
         validator_api: validator_api(flags, p),
         monitoring_address: given(&flags.monitoring_address).map(|a| address("monitoring-address", a, p)),
         debug_address: given(&flags.debug_address).map(|a| address("debug-address", a, p)),
@@ -188,9 +188,10 @@ fn testnet(flags: &RunFlags, problems: &mut Problems, warnings: &mut Vec<String>
     }
 }
 
-/// A time limit that may be left out.
-fn limit(flag: &str, text: &str, problems: &mut Problems) -> Option<std::time::Duration> {
-    (!text.is_empty()).then(|| problems.duration(flag, text))
+/// A time limit that counts only if somebody set it.
+fn limit(flag: &str, text: &str, given_flags: &Given, problems: &mut Problems) -> Option<std::time::Duration> {
+    let limit = problems.duration(flag, text);
+    given_flags.contains(flag).then_some(limit)
 }
 
 fn broadcast(texts: &[String], problems: &mut Problems) -> trireme_node::Broadcast {
@@ -202,7 +203,7 @@ fn broadcast(texts: &[String], problems: &mut Problems) -> trireme_node::Broadca
     })
 }
 
-fn beacon(flags: &RunFlags, embedded: bool, problems: &mut Problems) -> BeaconConfig {
+fn beacon(flags: &RunFlags, given_flags: &Given, embedded: bool, problems: &mut Problems) -> BeaconConfig {
     let endpoints = urls("beacon-node-endpoints", &flags.beacon_node_endpoints, problems);
     if endpoints.is_empty() && flags.beacon_node_endpoints.is_empty() && !embedded {
         problems.add(
@@ -217,10 +218,11 @@ fn beacon(flags: &RunFlags, embedded: bool, problems: &mut Problems) -> BeaconCo
             &flags.fallback_beacon_node_endpoints,
             problems,
         ),
-        timeout: limit("beacon-node-timeout", &flags.beacon_node_timeout, problems),
+        timeout: limit("beacon-node-timeout", &flags.beacon_node_timeout, given_flags, problems),
         submit_timeout: limit(
             "beacon-node-submit-timeout",
             &flags.beacon_node_submit_timeout,
+            given_flags,
             problems,
         ),
         certificates: problems

@@ -26,11 +26,11 @@ pub struct RunFlags {
     /// Beacon node URLs that are used only while none of the others answers.
     #[arg(long, value_name = "LIST")]
     pub fallback_beacon_node_endpoints: Vec<String>,
-    /// Time limit of a request to a beacon node. Without it each kind of request has its own, from a quarter of a slot to one slot.
-    #[arg(long, value_name = "DURATION", default_value = "", hide_default_value = true)]
+    /// Time limit of a request to a beacon node. It counts only if it is set: otherwise each kind of request has its own, from a quarter of a slot to one slot.
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
     pub beacon_node_timeout: String,
-    /// Time limit of a submission to a beacon node. Without it each kind has its own.
-    #[arg(long, value_name = "DURATION", default_value = "", hide_default_value = true)]
+    /// Time limit of a submission to a beacon node. It counts only if it is set: otherwise each kind has its own.
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
     pub beacon_node_submit_timeout: String,
     /// PEM files with certificates of authorities that are trusted for beacon nodes besides the system's.
     #[arg(long, value_name = "LIST")]

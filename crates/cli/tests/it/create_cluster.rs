@@ -8,7 +8,7 @@ use crate::call::{refused, trireme};
 
 const ZERO: &str = "0x0000000000000000000000000000000000000000";
 
-fn create(folder: &Path, more: &[&str]) -> Result<String, trireme_cli::Failure> {
+pub(crate) fn create(folder: &Path, more: &[&str]) -> Result<String, trireme_cli::Failure> {
     let cluster_dir = format!("--cluster-dir={}", folder.display());
     let (fee, withdrawal) = (
         format!("--fee-recipient-addresses={ZERO}"),

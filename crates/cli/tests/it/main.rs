@@ -10,6 +10,8 @@ mod create_cluster;
 mod help;
 #[cfg(test)]
 mod precedence;
+#[cfg(all(test, feature = "devnet"))]
+mod simnet;
 
 #[cfg(test)]
 mod call {
