@@ -60,6 +60,13 @@ pub(crate) struct FakeBeacon {
     pub(crate) away: Mutex<Option<BeaconError>>,
     pub(crate) prepared: Mutex<Vec<(ValidatorIndex, [u8; 20])>>,
     pub(crate) others: Mutex<Submitted>,
+    /// Validators in another state than active for ever: status, activation epoch, exit epoch.
+    pub(crate) statuses: Mutex<BTreeMap<ValidatorIndex, (ValidatorStatus, Epoch, Epoch)>>,
+    /// The chain that it follows: the root that duties depend on, and by how many slots they are shifted on it.
+    pub(crate) chain: Mutex<(Root, u64)>,
+    /// No aggregate of this committee, this many times.
+    pub(crate) lacking: Mutex<(u64, u32)>,
+    pub(crate) aggregates_asked: AtomicUsize,
     pub(crate) version: String,
     pub(crate) events: broadcast::Sender<ChainEvent>,
 }
@@ -90,13 +97,18 @@ impl FakeBeacon {
             prepared: Mutex::default(),
             version: "Lighthouse/v8".to_owned(),
             others: Mutex::default(),
+            statuses: Mutex::default(),
+            chain: Mutex::new((Root([1; 32]), 0)),
+            lacking: Mutex::default(),
+            aggregates_asked: AtomicUsize::new(0),
             events: broadcast::channel(4).0,
         }
     }
 
     /// The slot of the `n`-th validator (from 0) of an epoch.
     fn slot(&self, epoch: Epoch, n: usize) -> Slot {
-        Slot(epoch.0 * self.slots_per_epoch + u64::try_from(n).unwrap() % self.slots_per_epoch)
+        let shift = self.chain.lock().unwrap().1;
+        Slot(epoch.0 * self.slots_per_epoch + (u64::try_from(n).unwrap() + shift) % self.slots_per_epoch)
     }
 
     /// Who proposes in a slot; by what was given, if anything was.
@@ -109,9 +121,9 @@ impl FakeBeacon {
         self.validators.keys().nth(n).copied().unwrap_or(ValidatorIndex(0))
     }
 
-    fn duties<T>(duties: Vec<T>) -> Duties<T> {
+    fn duties<T>(&self, duties: Vec<T>) -> Duties<T> {
         Duties {
-            dependent_root: Root([1; 32]),
+            dependent_root: self.chain.lock().unwrap().0,
             execution_optimistic: false,
             duties,
         }
@@ -186,20 +198,25 @@ impl BeaconNode for FakeBeacon {
 
     fn validators(&self, _: &str, keys: &[PubKey]) -> BoxFuture<'_, Result<Vec<ValidatorInfo>, BeaconError>> {
         unless_away!(self);
-        let info = |(index, key): (&ValidatorIndex, &PubKey)| ValidatorInfo {
-            index: *index,
-            balance: Gwei(32_000_000_000),
-            status: ValidatorStatus::ActiveOngoing,
-            validator: ValidatorRecord {
-                pubkey: BlsPubkey(key.0),
-                withdrawal_credentials: Root::ZERO,
-                effective_balance: Gwei(32_000_000_000),
-                slashed: false,
-                activation_eligibility_epoch: Epoch(0),
-                activation_epoch: Epoch(0),
-                exit_epoch: Epoch::FAR_FUTURE,
-                withdrawable_epoch: Epoch::FAR_FUTURE,
-            },
+        let statuses = self.statuses.lock().unwrap().clone();
+        let info = |(index, key): (&ValidatorIndex, &PubKey)| {
+            let usual = (ValidatorStatus::ActiveOngoing, Epoch(0), Epoch::FAR_FUTURE);
+            let (status, activation_epoch, exit_epoch) = statuses.get(index).copied().unwrap_or(usual);
+            ValidatorInfo {
+                index: *index,
+                balance: Gwei(32_000_000_000),
+                status,
+                validator: ValidatorRecord {
+                    pubkey: BlsPubkey(key.0),
+                    withdrawal_credentials: Root::ZERO,
+                    effective_balance: Gwei(32_000_000_000),
+                    slashed: false,
+                    activation_eligibility_epoch: Epoch(0),
+                    activation_epoch,
+                    exit_epoch,
+                    withdrawable_epoch: Epoch::FAR_FUTURE,
+                },
+            }
         };
         ready(Ok(self
             .validators
@@ -226,7 +243,7 @@ impl BeaconNode for FakeBeacon {
             validator_committee_index: 0,
         };
         if let Some(given) = &self.given {
-            return ready(Ok(Self::duties(if epoch.0 == 0 {
+            return ready(Ok(self.duties(if epoch.0 == 0 {
                 given.attesters.clone()
             } else {
                 Vec::new()
@@ -237,7 +254,7 @@ impl BeaconNode for FakeBeacon {
             .iter()
             .enumerate()
             .filter(|(_, (index, _))| indices.contains(index));
-        ready(Ok(Self::duties(all.map(duty).collect())))
+        ready(Ok(self.duties(all.map(duty).collect())))
     }
 
     fn proposer_duties(&self, epoch: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
@@ -254,7 +271,7 @@ impl BeaconNode for FakeBeacon {
             }));
         }
         if let Some(given) = &self.given {
-            return ready(Ok(Self::duties(if epoch.0 == 0 {
+            return ready(Ok(self.duties(if epoch.0 == 0 {
                 given.proposers.clone()
             } else {
                 Vec::new()
@@ -265,7 +282,7 @@ impl BeaconNode for FakeBeacon {
             slot: self.slot(epoch, n),
             validator_index: *index,
         };
-        ready(Ok(Self::duties(self.validators.iter().enumerate().map(duty).collect())))
+        ready(Ok(self.duties(self.validators.iter().enumerate().map(duty).collect())))
     }
 
     fn attestation_data(&self, slot: Slot, _: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>> {
@@ -330,7 +347,7 @@ impl BeaconNode for FakeBeacon {
             .filter(|d| indices.contains(&d.validator_index))
             .cloned()
             .collect();
-        ready(Ok(Self::duties(duties)))
+        ready(Ok(self.duties(duties)))
     }
 
     fn aggregate_attestation(
@@ -340,6 +357,14 @@ impl BeaconNode for FakeBeacon {
         committee: u64,
     ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>> {
         unless_away!(self);
+        self.aggregates_asked.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut lacking = self.lacking.lock().unwrap();
+            if lacking.0 == committee && lacking.1 > 0 {
+                lacking.1 -= 1;
+                return ready(Err(unknown("/aggregate_attestation")));
+            }
+        }
         let data = attestation_data(slot, self.slots_per_epoch, self.view);
         if hash_tree_root(&data) != data_root {
             return ready(Err(unknown("/aggregate_attestation")));

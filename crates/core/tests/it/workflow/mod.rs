@@ -1,10 +1,14 @@
 //! The components of the workflow, each alone between fakes.
 
+mod aggregation;
+mod broadcast;
 mod dutydb;
 mod exchange;
 mod fetcher;
+mod registrations;
 mod scheduler;
 mod signatures;
+mod values;
 
 use std::collections::BTreeMap;
 

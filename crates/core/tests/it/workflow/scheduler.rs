@@ -13,10 +13,16 @@ use trireme_core::{
     step::StepName,
     validators::ValidatorCache,
 };
-use trireme_eth2::{Epoch, Slot, ValidatorIndex};
+use trireme_eth2::{
+    BlsPubkey, ChainEvent, Epoch, HeadEvent, ReorgEvent, Root, Slot, SyncDuty, ValidatorIndex, ValidatorStatus,
+};
 
 use super::SPE;
-use crate::fakes::{Captured, NoEntropy, SimClock, beacon::FakeBeacon, cluster, cx_source, policy, timing};
+use crate::fakes::{
+    Captured, NoEntropy, SimClock,
+    beacon::{FakeBeacon, Given},
+    cluster, cx_source, key, policy, timing,
+};
 
 struct Bench {
     scheduler: Arc<Scheduler>,
@@ -27,7 +33,10 @@ struct Bench {
 }
 
 fn bench(start: UnixTime) -> Bench {
-    let beacon = FakeBeacon::new(3, SPE, 0);
+    bench_with(start, FakeBeacon::new(3, SPE, 0))
+}
+
+fn bench_with(start: UnixTime, beacon: Arc<FakeBeacon>) -> Bench {
     let clock = SimClock::starting_at(start);
     let life = Life::new();
     let cache = Arc::new(ValidatorCache::new(
@@ -57,6 +66,7 @@ fn bench(start: UnixTime) -> Bench {
         .on_duty
         .to(policy.inline(StepName::FetcherFetch), &heard, Captured::record);
     life.task("scheduler", Arc::clone(&scheduler).run());
+    life.task("chain", Arc::clone(&scheduler).follow());
     Bench {
         scheduler,
         beacon,
@@ -126,5 +136,170 @@ async fn fee_recipients_are_sent_at_the_start_and_once_per_epoch() {
         .map(|n| (ValidatorIndex(n), [u8::try_from(n).unwrap(); 20]))
         .collect();
     assert_eq!(prepared, [all.clone(), all].concat());
+    b.life.stop().await;
+}
+
+impl Bench {
+    async fn until(&self, seconds: u64) {
+        self.clock.sleep_until(UnixTime::from_secs(seconds)).await;
+    }
+
+    /// A head in slot `slot` on a chain where all duties depend on block `root`.
+    fn head(&self, slot: u64, root: u8) {
+        let head = HeadEvent {
+            slot: Slot(slot),
+            block: Root([9; 32]),
+            state: Root([9; 32]),
+            epoch_transition: false,
+            previous_duty_dependent_root: Root([root; 32]),
+            current_duty_dependent_root: Root([root; 32]),
+            execution_optimistic: false,
+        };
+        self.beacon.events.send(ChainEvent::Head(head)).unwrap();
+    }
+
+    /// The duties announced since the last look, without aggregators.
+    fn announced(&self) -> Vec<String> {
+        let heard = self.heard.take().into_iter();
+        let one = heard.flat_map(|(duty, set)| {
+            let each = set.0.keys().map(move |v| format!("{duty} {}", v.0[0]));
+            each.collect::<Vec<_>>()
+        });
+        one.filter(|text| !text.contains("/aggregator")).collect()
+    }
+
+    fn queries(&self) -> usize {
+        self.beacon.attester_queries.swap(0, Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn duties_follow_a_reorganisation_and_what_was_announced_stays() {
+    let b = bench(UnixTime(0));
+    b.until(13).await;
+    b.head(1, 1);
+    b.until(14).await;
+    assert_eq!(b.queries(), 1, "a head that fits is no reason to ask again");
+    // On the other chain everybody has its duties two slots later. Slot 1's proposer has been announced, its attester
+    // not yet.
+    *b.beacon.chain.lock().unwrap() = (Root([2; 32]), 2);
+    b.head(1, 2);
+    b.until(15).await;
+    assert_eq!(b.queries(), 1);
+    b.head(1, 2);
+    b.until(47).await;
+    assert_eq!(b.queries(), 1, "only the next epoch");
+    let announced = b.announced();
+    assert_eq!(
+        announced,
+        [
+            "0/proposer 1", "0/attester 1", "1/proposer 2", "2/proposer 1", "2/attester 1", "3/proposer 2",
+            "3/attester 2"
+        ]
+    );
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beacon_node_with_another_view_makes_us_ask_once_and_not_with_every_head() {
+    let b = bench(UnixTime(0));
+    b.until(1).await;
+    b.queries();
+    for slot in [0, 0, 0] {
+        b.head(slot, 7);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    assert_eq!(b.queries(), 1);
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_told_reorganisation_makes_later_epochs_outdated_once() {
+    let b = bench(UnixTime(0));
+    b.until(49).await;
+    b.queries();
+    let tell = |slot, depth, head| {
+        let reorg = ReorgEvent {
+            slot: Slot(slot),
+            depth,
+            old_head_block: Root::ZERO,
+            new_head_block: Root([head; 32]),
+        };
+        b.beacon.events.send(ChainEvent::Reorg(reorg)).unwrap();
+    };
+    // Within the epoch: its duties rest on earlier blocks.
+    tell(5, 1, 1);
+    b.until(50).await;
+    assert_eq!(b.queries(), 0);
+    tell(5, 3, 2);
+    tell(5, 3, 2);
+    b.until(51).await;
+    assert_eq!(b.queries(), 1);
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validator_that_is_activated_while_the_node_runs_has_its_duties_from_that_epoch_on() {
+    let pending = (ValidatorStatus::PendingQueued, Epoch(2), Epoch::FAR_FUTURE);
+    let beacon = FakeBeacon::new(3, SPE, 0);
+    beacon.statuses.lock().unwrap().insert(ValidatorIndex(3), pending);
+    let b = bench_with(UnixTime(0), beacon);
+    b.until(95).await;
+    assert!(b.announced().iter().all(|text| !text.ends_with(" 3")));
+    b.until(143).await;
+    let announced = b.announced();
+    assert!(announced.contains(&"10/attester 3".to_owned()), "{announced:?}");
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_validators_is_noticed_within_the_epoch() {
+    let beacon = FakeBeacon::new(3, SPE, 0);
+    let unknown = (ValidatorStatus::PendingQueued, Epoch::FAR_FUTURE, Epoch::FAR_FUTURE);
+    beacon.statuses.lock().unwrap().insert(ValidatorIndex(3), unknown);
+    let b = bench_with(UnixTime(0), beacon);
+    // In the last slot of epoch 0 epoch 1 is resolved without it; its first slot shows it active.
+    b.until(47).await;
+    b.beacon.statuses.lock().unwrap().clear();
+    b.until(95).await;
+    assert!(b.announced().contains(&"6/attester 3".to_owned()));
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exited_validator_owes_its_sync_duties_and_nothing_else() {
+    let mut beacon = FakeBeacon::with((1..=2).map(|n| (ValidatorIndex(n.into()), key(n))).collect(), SPE, 0);
+    let member = |n: u8| SyncDuty {
+        pubkey: BlsPubkey(key(n).0),
+        validator_index: ValidatorIndex(n.into()),
+        validator_sync_committee_indices: vec![u64::from(n)],
+    };
+    beacon.given = Some(Given {
+        sync: vec![member(1), member(2)],
+        ..Given::default()
+    });
+    let exited = (ValidatorStatus::ExitedUnslashed, Epoch(0), Epoch(1));
+    beacon.statuses.lock().unwrap().insert(ValidatorIndex(2), exited);
+    let b = bench_with(UnixTime(0), Arc::new(beacon));
+    b.until(23).await;
+    assert_eq!(
+        b.announced(),
+        [
+            "0/sync_contribution 1", "0/sync_contribution 2", "1/sync_contribution 1", "1/sync_contribution 2"
+        ]
+    );
+    // Also when nobody else is left.
+    b.beacon.statuses.lock().unwrap().insert(ValidatorIndex(1), exited);
+    b.until(143).await;
+    assert!(b.announced().contains(&"11/sync_contribution 2".to_owned()));
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deprecated_duty_is_nobodys() {
+    let b = bench(UnixTime(0));
+    b.until(1).await;
+    let duty = Duty::new(Slot(0), DutyType::BuilderProposer);
+    assert_eq!(b.scheduler.definitions(duty).await, Ok(None));
     b.life.stop().await;
 }
