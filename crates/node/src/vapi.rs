@@ -95,6 +95,7 @@ pub(crate) fn serve_validator_api(
         config.beacon.endpoints.iter().map(upstream).collect(),
         config.beacon.fallbacks.iter().map(upstream).collect(),
         Some(best),
+        &config.beacon.certificates,
     )
     .map_err(|e| NodeError::Setting {
         flag: "--beacon-node-endpoints",

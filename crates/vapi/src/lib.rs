@@ -14,10 +14,19 @@
 //! * `statuses` of validator queries filter; without identifiers the cluster's own validators are listed;
 //! * a 4xx of the beacon node keeps its status and message;
 //! * attestation data of a slot without a duty of the cluster comes from the beacon node at once; a committee in which
-//!   nobody of the cluster attests is refused with 400;
-//! * blocks are answered in SSZ to who prefers it; attestations are taken in SSZ too;
+//!   nobody of the cluster attests is refused with 400, and so is a slot more than two epochs ahead;
+//! * an aggregate or contribution that the cluster will never make is refused at once with 404;
+//! * selection proofs are answered as far as they are there when time is up; if there are none, the error says how many
+//!   partial proofs there are and whose are missing;
+//! * an aggregate with a selection proof of the client's own is refused with 400 and the flag that is missing;
+//! * exited validators may hand in sync committee messages;
+//! * liveness of the cluster's validators is always false: the cluster's own work is no doppelganger;
+//! * blocks, attestation data, aggregates and contributions are answered in SSZ to who prefers it; attestations are taken
+//!   in SSZ too;
 //! * paths under `debug`, of the keymanager API and with a segment `admin` are closed;
-//! * committee subscriptions reach every beacon node; an event topic that a beacon node does not know is left out;
+//! * a beacon node that fails does not win over one that answers; committee subscriptions reach every beacon node; an
+//!   event topic that a beacon node does not know is left out;
+//! * what every client polls is asked for once for all of them (`shared`);
 //! * while stopping and over the limits the answer is 503 with a plain sentence.
 //!
 //! Not here: duties, keys and signatures (`core::validatorapi`), beacon nodes as the node itself uses them (`beacon`).
@@ -31,6 +40,7 @@ mod clients;
 mod config;
 mod error;
 mod events;
+pub mod fuzz;
 mod handlers;
 pub mod limits;
 mod listener;

@@ -6,6 +6,7 @@
 //! Not here: which paths are passed on (`route`), time limits (`server`).
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -198,16 +199,49 @@ pub struct Proxy {
 
 /// The proxy's HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("no HTTP client for the proxy: {0}")]
-pub struct NoClient(#[from] reqwest::Error);
+pub enum NoClient {
+    /// The TLS library.
+    #[error("no HTTP client for the proxy: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A file of certificates.
+    #[error("the certificates in {path} cannot be used: {reason}")]
+    Certificates {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn read(files: &[PathBuf]) -> Result<Vec<reqwest::Certificate>, NoClient> {
+    let mut all = Vec::new();
+    for file in files {
+        let bad = |reason: String| NoClient::Certificates {
+            path: file.display().to_string(),
+            reason,
+        };
+        let pem = std::fs::read(file).map_err(|e| bad(e.to_string()))?;
+        let some = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| bad(e.to_string()))?;
+        if some.is_empty() {
+            return Err(bad("there is none in PEM form".to_owned()));
+        }
+        all.extend(some);
+    }
+    Ok(all)
+}
 
 impl Proxy {
     /// A proxy to these beacon nodes. `best` names a primary one by position; `None` leaves the choice to the proxy, which takes
-    /// the one that answered last.
+    /// the one that answered last. The authorities in `certificates`, PEM files, are trusted besides the system's.
     ///
     /// # Errors
-    /// If the TLS library finds no certificates.
-    pub fn new(primaries: Vec<Upstream>, fallbacks: Vec<Upstream>, best: Option<Best>) -> Result<Self, NoClient> {
+    /// If the TLS library finds no certificates, or a file has none.
+    pub fn new(
+        primaries: Vec<Upstream>,
+        fallbacks: Vec<Upstream>,
+        best: Option<Best>,
+        certificates: &[PathBuf],
+    ) -> Result<Self, NoClient> {
         // Some other part of the process may have done this; either way there is a provider afterwards.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
@@ -215,6 +249,7 @@ impl Proxy {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
+            .tls_certs_merge(read(certificates)?)
             .build()?;
         Ok(Self {
             client,

@@ -218,3 +218,44 @@ impl Refused {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use trireme_eth2::Epoch;
+
+    use super::*;
+
+    fn publish(kind: ErrorKind) -> Refused {
+        Refused::Publish(StepError {
+            kind,
+            step: None,
+            beacon: false,
+            source: Arc::new(Broken),
+        })
+    }
+
+    #[test]
+    fn what_is_over_is_a_408_and_what_is_not_known_yet_is_internal() {
+        for over in [
+            publish(ErrorKind::Expired),
+            Refused::Definitions(NotResolved::Trimmed(Epoch(1))),
+            Refused::NoAnswer {
+                awaited: "x".to_owned(),
+                why: NoAnswer::Expired,
+            },
+        ] {
+            assert_eq!(over.told(), Told::TimedOut, "{over}");
+        }
+        for internal in [
+            publish(ErrorKind::Temporary),
+            publish(ErrorKind::Permanent),
+            Refused::Definitions(NotResolved::NotYet(Epoch(1))),
+            Refused::UnknownValidator(ValidatorIndex(1)),
+        ] {
+            assert_eq!(internal.told(), Told::Internal, "{internal}");
+        }
+        assert_eq!(publish(ErrorKind::Stopped).told(), Told::Stopping);
+    }
+}

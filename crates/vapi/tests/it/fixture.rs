@@ -56,7 +56,8 @@ pub(crate) struct Known {
     pub(crate) validators: Vec<ValidatorInfo>,
     pub(crate) attesters: Vec<AttesterDuty>,
     pub(crate) proposers: Vec<ProposerDuty>,
-    pub(crate) syncers: Vec<SyncDuty>,
+    /// The beacon node's sync committee duties, by epoch.
+    pub(crate) syncers: Vec<(Epoch, SyncDuty)>,
     /// Who is in the sync committee in which slot, as the scheduler has it.
     pub(crate) contributors: Vec<(Slot, SyncDuty)>,
     pub(crate) dependent_root: Root,
@@ -218,8 +219,8 @@ impl BeaconNode for Neighbours {
             duties: known
                 .syncers
                 .iter()
-                .filter(|d| wanted.contains(&d.validator_index))
-                .cloned()
+                .filter(|(e, d)| *e == epoch && wanted.contains(&d.validator_index))
+                .map(|(_, d)| d.clone())
                 .collect(),
         })
     }
@@ -527,7 +528,7 @@ impl Bench {
         let seen = Arc::new(AtomicU64::new(0));
         let server = Server::new(
             Arc::new(api),
-            Proxy::new(upstreams, fallbacks, None).unwrap(),
+            Proxy::new(upstreams, fallbacks, None, &[]).unwrap(),
             config,
             Metrics::register(&mut registry),
             Arc::clone(&seen),

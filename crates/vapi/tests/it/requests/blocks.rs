@@ -203,3 +203,37 @@ async fn another_block_than_the_agreed_one_is_refused() {
         .error(500);
     assert!(k.bench.submitted().is_empty());
 }
+
+#[tokio::test]
+async fn a_block_of_an_epoch_before_a_restart_is_too_late_and_no_internal_error() {
+    let k = keyed();
+    let signed = k.signed(&k.proposes());
+    k.bench.know(|known| known.trimmed.push(SLOT));
+    let headers = [
+        ("content-type", "application/octet-stream"),
+        ("eth-consensus-version", "fulu"),
+    ];
+    let got = k
+        .bench
+        .ask("POST", "/eth/v2/beacon/blocks", &headers, signed.to_ssz())
+        .await;
+    assert!(got.error(408).contains("trimmed"), "{got:?}");
+    let path = format!("/eth/v3/validator/blocks/70?randao_reveal={}", k.randao());
+    k.bench.get(&path).await.error(408);
+    assert!(k.bench.submitted().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_randao_reveal_reaches_the_cluster_though_its_client_hangs_up() {
+    let k = keyed();
+    k.proposes();
+    k.bench.know(|known| known.proposals.clear());
+    let path = format!("/eth/v3/validator/blocks/70?randao_reveal={}", k.randao());
+    let mut asking = Box::pin(k.bench.server.handle(Request::get(path).body(Body::empty()).unwrap()));
+    // Gone after its first breath.
+    assert!(futures::poll!(&mut asking).is_pending());
+    drop(asking);
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    let [(duty, _)] = k.bench.submitted().try_into().unwrap();
+    assert_eq!(duty, Duty::new(SLOT, DutyType::Randao));
+}

@@ -44,7 +44,8 @@ async fn sync_committee_duties_are_the_beacon_nodes_under_our_shares_and_none_tw
         validator_index: ValidatorIndex(100 + n as u64),
         validator_sync_committee_indices: vec![1, 7],
     };
-    k.bench.know(|known| known.syncers = vec![duty(0), duty(0), duty(1)]);
+    k.bench
+        .know(|known| known.syncers = [0, 0, 1].map(|n| (Epoch(3), duty(n))).to_vec());
     for body in [json!([100]), json!(["100"])] {
         let got = k.bench.post("/eth/v1/validator/duties/sync/3", &[], &body).await.json();
         let wanted =

@@ -13,7 +13,7 @@ use trireme_core::{
 };
 use trireme_eth2::{
     AttestationData, AttesterDuty, BeaconCommitteeSelection, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex,
-    DomainType, Fork, ForkedAttestation, ProposalResponse, ProposerDuty, Root, SingleAttestation, Slot,
+    DomainType, Epoch, Fork, ForkedAttestation, ProposalResponse, ProposerDuty, Root, SingleAttestation, Slot,
     SyncCommitteeContribution, SyncCommitteeSelection, SyncDuty, ValidatorIndex, ValidatorInfo, Versioned as _,
     VersionedAttestation, VersionedProposal, VersionedSignedProposal, hash_tree_root,
 };
@@ -271,7 +271,7 @@ impl Session {
                 for mut d in list().into_iter().map(of::<SyncDuty>) {
                     if let Some(key) = self.group(d.pubkey) {
                         d.pubkey = BlsPubkey(key.0);
-                        known.syncers.push(d);
+                        known.syncers.push((Epoch(one.number_in_path().unwrap_or_default()), d));
                     }
                 }
             }
@@ -305,7 +305,17 @@ impl Session {
                     return;
                 };
                 // Somebody's of the cluster, or the recorded node would not have waited.
-                known.attesters.push(duty(BlsPubkey([0xaa; 48]), Slot(slot), committee));
+                let somebody = duty(
+                    BlsPubkey([u8::try_from(committee % 256).unwrap(); 48]),
+                    Slot(slot),
+                    committee,
+                );
+                let set = known
+                    .definitions
+                    .entry(Duty::new(Slot(slot), DutyType::Attester))
+                    .or_default();
+                set.0
+                    .insert(PubKey(somebody.pubkey.0), DutyDefinition::Attester(somebody));
                 if let Some(json) = json {
                     let aggregate = VersionedAttestation {
                         validator_index: None,
