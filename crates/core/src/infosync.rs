@@ -198,13 +198,13 @@ impl InfoSync {
         };
         let mut take = |topic| topics.remove(topic).unwrap_or_default();
         let (versions, protocols, proposals) = (take(VERSION), take(PROTOCOL), take(PROPOSAL));
-        tracing::info!(%duty, version = versions.first(), protocols = protocols.len(), proposals = proposals.join(","),
-            "Cluster agreed on versions and protocols");
         choose_consensus(duty, &protocols);
         if versions.is_empty() {
-            tracing::debug!(%duty, "no version is supported by enough nodes, the result is not kept");
+            tracing::info!(%duty, "Too few nodes told of a version in common; what was agreed on before stays");
             return Ok(());
         }
+        tracing::info!(%duty, version = versions.first(), protocols = protocols.len(), proposals = proposals.join(","),
+            "Cluster agreed on versions and protocols");
         self.metrics.results.inc();
         let mut results = self.results();
         results.insert(duty.slot, Agreed { versions, protocols });
