@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use trireme_core::ports::{BeaconError, Duties};
 use trireme_eth2::{
-    AttestationData, AttesterDuty, ChainSpec, Epoch, ProposalResponse, ProposerDuty, Root, Slot,
-    Fork, SyncCommitteeContribution, SyncDuty, ValidatorIndex, VersionedAttestation, hash_tree_root,
+    AttestationData, AttesterDuty, ChainSpec, Epoch, Fork, ProposalResponse, ProposerDuty, Root, Slot,
+    SyncCommitteeContribution, SyncDuty, ValidatorIndex, VersionedAttestation, hash_tree_root,
 };
 
 use crate::{calls::Call, client::malformed};
@@ -49,7 +49,12 @@ pub(crate) fn attestation_data(data: &AttestationData, slot: Slot, committee: u6
 }
 
 /// Slot, fork and, where the slot's proposer is known, proposer of a block (VC-21).
-pub(crate) fn block(answer: &ProposalResponse, slot: Slot, proposer: Option<ValidatorIndex>, chain: &ChainSpec) -> Checked {
+pub(crate) fn block(
+    answer: &ProposalResponse,
+    slot: Slot,
+    proposer: Option<ValidatorIndex>,
+    chain: &ChainSpec,
+) -> Checked {
     let call = Call::ProduceBlock;
     let block = &answer.proposal;
     same(call, "the slot", slot.0, block.slot().0)?;
@@ -149,7 +154,10 @@ fn in_epoch(call: Call, slot: Slot, epoch: Epoch, chain: &ChainSpec) -> Checked 
 }
 
 fn not_asked(call: Call, index: ValidatorIndex) -> BeaconError {
-    malformed(call, format!("it has a duty of validator {}, who was not asked for", index.0))
+    malformed(
+        call,
+        format!("it has a duty of validator {}, who was not asked for", index.0),
+    )
 }
 
 fn twice(call: Call, index: ValidatorIndex) -> BeaconError {

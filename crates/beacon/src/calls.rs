@@ -307,7 +307,10 @@ mod tests {
             assert_eq!(ms(timeouts, Call::Syncing), 2_000);
         }
         let reads_only = GivenTimeouts { submit: None, ..given };
-        assert_eq!(ms(Timeouts::of_slot(SLOT, false, reads_only), Call::SubmitProposal), 6_000);
+        assert_eq!(
+            ms(Timeouts::of_slot(SLOT, false, reads_only), Call::SubmitProposal),
+            6_000
+        );
     }
 
     #[test]

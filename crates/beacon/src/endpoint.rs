@@ -41,6 +41,8 @@ struct Standing {
     head: Option<(Slot, Root)>,
     /// Number of the last look.
     look: u64,
+    /// When it ended.
+    looked: Option<Instant>,
 }
 
 /// One of several beacon nodes.
@@ -60,6 +62,7 @@ impl Endpoint {
             said: None,
             head: None,
             look: 0,
+            looked: None,
         };
         Self {
             role,
@@ -81,6 +84,11 @@ impl Endpoint {
 
     pub(crate) fn status(&self) -> Status {
         self.lock().status
+    }
+
+    /// How long ago the last look ended.
+    pub(crate) fn looked_ago(&self) -> Option<Duration> {
+        self.lock().looked.map(|at| at.elapsed())
     }
 
     /// Its own word at the last look, if it may be asked.
@@ -179,6 +187,7 @@ impl Endpoint {
             standing.status = look.status;
             standing.said = look.said.or(standing.said);
             standing.look = standing.look.wrapping_add(1);
+            standing.looked = Some(Instant::now());
             (before, look.status)
         };
         if before != after {
@@ -316,7 +325,10 @@ impl Endpoint {
     }
 
     async fn other_genesis(&self, chain: &ChainSpec) -> Result<Option<String>, BeaconError> {
-        let Data { data } = self.client.read::<Data<Genesis>>(self.client.get(Call::Genesis)).await?;
+        let Data { data } = self
+            .client
+            .read::<Data<Genesis>>(self.client.get(Call::Genesis))
+            .await?;
         let (theirs, ours) = (data.genesis_fork_version, chain.genesis.genesis_fork_version);
         Ok((theirs != ours).then(|| format!("its genesis fork version is {theirs}, the cluster's {ours}")))
     }
@@ -347,7 +359,9 @@ impl Drop for Timed<'_> {
 /// the question (4xx) it refuses rightly, and for others it may be as good as before.
 const fn is_its_own(error: &BeaconError) -> bool {
     match error {
-        BeaconError::Status { status, .. } => *status < 400 || *status >= 500 || matches!(*status, 401 | 403 | 408 | 429),
+        BeaconError::Status { status, .. } => {
+            *status < 400 || *status >= 500 || matches!(*status, 401 | 403 | 408 | 429)
+        }
         BeaconError::Timeout { .. } | BeaconError::Unreachable { .. } | BeaconError::Malformed { .. } => true,
     }
 }

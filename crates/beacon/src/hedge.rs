@@ -6,11 +6,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use futures::{
-    FutureExt as _, StreamExt as _,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 
 /// What is asked, how long it may take before the next one is asked too, and how it is asked.
 pub(crate) struct Entrant<'a, K, T, E> {
@@ -34,7 +30,11 @@ where
     let mut start_next = true;
     loop {
         if std::mem::take(&mut start_next)
-            && let Some(Entrant { who, patience: wait, ask }) = waiting.pop_front()
+            && let Some(Entrant {
+                who,
+                patience: wait,
+                ask,
+            }) = waiting.pop_front()
         {
             running.push(ask().map(move |answer| (who, answer)));
             patience.as_mut().reset(tokio::time::Instant::now() + wait);

@@ -390,10 +390,8 @@ fn innermost(e: &reqwest::Error) -> String {
 /// Trusts the system's authorities and these.
 fn tls(certificates: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(
-        certificates.iter().cloned(),
-        Arc::clone(&provider),
-    )?;
+    let verifier =
+        rustls_platform_verifier::Verifier::new_with_extra_roots(certificates.iter().cloned(), Arc::clone(&provider))?;
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()

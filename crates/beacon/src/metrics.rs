@@ -18,12 +18,8 @@ use crate::{calls::Call, status::Counts};
 /// Bucket sets of observability.md 1: head delays, depths of reorganisations, delays of blocks, processing of blocks.
 const BUCKETS_E: [f64; 6] = [2.0, 4.0, 6.0, 8.0, 10.0, 12.0];
 const BUCKETS_F: [f64; 6] = [1.0, 2.0, 4.0, 6.0, 8.0, 16.0];
-const BUCKETS_G: [f64; 14] = [
-    0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 10.0, 12.0,
-];
-const BUCKETS_H: [f64; 14] = [
-    0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0, 4.0,
-];
+const BUCKETS_G: [f64; 14] = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 10.0, 12.0];
+const BUCKETS_H: [f64; 14] = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0, 4.0];
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 

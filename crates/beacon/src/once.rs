@@ -1,20 +1,17 @@
 //! The duties of an epoch, asked for once however many ask.
 //!
-//! Guarantees: one request at a time per question; an error is not kept; what a reorganisation changed is asked for
-//! again, as head events with other dependent roots tell; an answer for no validators at all is never kept; memory is
-//! bounded to a few epochs and questions.
-//! Not here: merging of questions about different validators.
+//! Guarantees: one request at a time per kind and epoch; only validators that nobody has asked for yet are asked for; an
+//! error is not kept, nor an answer for no validators at all; what a reorganisation changed is asked for again, as head
+//! events with other dependent roots tell, and an answer with another dependent root replaces all that was kept; memory
+//! is bounded to a few epochs and a number of validators.
+//! Not here: which beacon node is asked (`pool`).
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+mod kept;
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use tokio::sync::{
-    OnceCell,
-    broadcast::{self, error::TryRecvError},
-};
+use tokio::sync::broadcast::{self, error::TryRecvError};
 use trireme_core::{
     ids::PubKey,
     metrics::CacheMetrics,
@@ -27,24 +24,16 @@ use trireme_eth2::{
     VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
 };
 
-/// Epochs behind the newest one asked for that are kept.
-const KEPT_EPOCHS: u64 = 2;
-/// Different questions about one epoch that are kept.
-const KEPT_QUESTIONS: usize = 16;
-
-type Kept<T> = Arc<OnceCell<Duties<T>>>;
-
-struct State {
-    attester: BTreeMap<(Epoch, Vec<ValidatorIndex>), Kept<AttesterDuty>>,
-    proposer: BTreeMap<Epoch, Kept<ProposerDuty>>,
-    events: broadcast::Receiver<ChainEvent>,
-}
+use kept::{ByValidator, OfEpoch};
 
 /// A beacon node that is asked for the duties of an epoch once.
 pub struct DutiesOnce {
     inner: Arc<dyn BeaconNode>,
     slots_per_epoch: u64,
-    state: Mutex<State>,
+    attester: ByValidator<AttesterDuty>,
+    sync: ByValidator<SyncDuty>,
+    proposer: OfEpoch<ProposerDuty>,
+    events: Mutex<broadcast::Receiver<ChainEvent>>,
     metrics: CacheMetrics,
 }
 
@@ -52,15 +41,14 @@ impl DutiesOnce {
     /// In front of `inner`.
     #[must_use]
     pub fn new(inner: Arc<dyn BeaconNode>, slots_per_epoch: u64, metrics: CacheMetrics) -> Self {
-        let state = State {
-            attester: BTreeMap::new(),
-            proposer: BTreeMap::new(),
-            events: inner.events(),
-        };
+        let events = inner.events();
         Self {
             inner,
             slots_per_epoch,
-            state: Mutex::new(state),
+            attester: ByValidator::new(|duty| duty.validator_index),
+            sync: ByValidator::new(|duty| duty.validator_index),
+            proposer: OfEpoch::default(),
+            events: Mutex::new(events),
             metrics,
         }
     }
@@ -74,87 +62,72 @@ impl DutiesOnce {
         }
     }
 
-    /// The state, with what has become of the chain since the last look.
-    fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Forgets what has become outdated since the last look.
+    fn catch_up(&self) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match state.events.try_recv() {
-                Ok(ChainEvent::Head(head)) => state.follow(&head, self.slots_per_epoch),
+            match events.try_recv() {
+                Ok(ChainEvent::Head(head)) => self.follow(&head),
                 // The head that comes with it tells what has changed.
                 Ok(ChainEvent::Reorg(_) | ChainEvent::Block(_)) => {}
                 Err(TryRecvError::Lagged(_)) => {
-                    state.attester.clear();
-                    state.proposer.clear();
+                    self.attester.retain(|_, _| false);
+                    self.proposer.retain(|_, _| false);
                 }
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return state,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
     }
 
-    async fn attester(&self, epoch: Epoch, indices: Vec<ValidatorIndex>) -> Result<Duties<AttesterDuty>, BeaconError> {
-        let ask = || self.inner.attester_duties(epoch, &indices);
-        if indices.is_empty() {
-            return ask().await;
-        }
-        let cell = self.state().attester_cell(epoch, &indices);
-        self.count("attester_duties", cell.as_ref().is_some_and(|c| c.initialized()));
-        match cell {
-            Some(cell) => cell.get_or_try_init(ask).await.cloned(),
-            None => ask().await,
-        }
-    }
-
-    async fn proposer(&self, epoch: Epoch) -> Result<Duties<ProposerDuty>, BeaconError> {
-        let cell = self.state().proposer_cell(epoch);
-        self.count("proposer_duties", cell.initialized());
-        cell.get_or_try_init(|| self.inner.proposer_duties(epoch))
-            .await
-            .cloned()
-    }
-}
-
-impl State {
-    fn attester_cell(&mut self, epoch: Epoch, indices: &[ValidatorIndex]) -> Option<Kept<AttesterDuty>> {
-        let mut key = (epoch, indices.to_vec());
-        key.1.sort_unstable();
-        if let Some(cell) = self.attester.get(&key) {
-            return Some(Arc::clone(cell));
-        }
-        self.attester
-            .retain(|(e, _), _| e.0.saturating_add(KEPT_EPOCHS) >= epoch.0);
-        if self.attester.keys().filter(|(e, _)| *e == epoch).count() >= KEPT_QUESTIONS {
-            return None;
-        }
-        Some(Arc::clone(self.attester.entry(key).or_default()))
-    }
-
-    fn proposer_cell(&mut self, epoch: Epoch) -> Kept<ProposerDuty> {
-        self.proposer.retain(|e, _| e.0.saturating_add(KEPT_EPOCHS) >= epoch.0);
-        Arc::clone(self.proposer.entry(epoch).or_default())
-    }
-
     /// A head in epoch `h` tells on which blocks the attester duties of `h` and of the next epoch depend. Proposer
-    /// duties depend, by fork, on one of the two.
-    fn follow(&mut self, head: &HeadEvent, slots_per_epoch: u64) {
-        let now = Epoch(head.slot.0.checked_div(slots_per_epoch).unwrap_or_default());
+    /// duties depend, by fork, on one of the two. Sync committees are settled an era before.
+    fn follow(&self, head: &HeadEvent) {
+        let now = Epoch(head.slot.0.checked_div(self.slots_per_epoch).unwrap_or_default());
         let next = Epoch(now.0.saturating_add(1));
         let (previous, current) = (head.previous_duty_dependent_root, head.current_duty_dependent_root);
         if previous == Root::default() || current == Root::default() {
             return;
         }
-        self.attester.retain(|(epoch, _), cell| {
-            let expected = if *epoch == now { previous } else { current };
-            !(*epoch == now || *epoch == next) || depends_on(cell, |root| root == expected)
+        self.attester.retain(|epoch, root| {
+            let expected = if epoch == now { previous } else { current };
+            !(epoch == now || epoch == next) || root == Some(expected)
         });
-        self.proposer.retain(|epoch, cell| {
-            !(*epoch == now || *epoch == next) || depends_on(cell, |root| root == previous || root == current)
+        self.proposer.retain(|epoch, root| {
+            !(epoch == now || epoch == next) || root.is_some_and(|root| root == previous || root == current)
         });
     }
-}
 
-/// Whether a kept answer depends on such a block; one that is under way is taken for outdated.
-fn depends_on<T>(cell: &OnceCell<Duties<T>>, fits: impl Fn(Root) -> bool) -> bool {
-    cell.get().is_some_and(|duties| fits(duties.dependent_root))
+    async fn attester(&self, epoch: Epoch, indices: Vec<ValidatorIndex>) -> Result<Duties<AttesterDuty>, BeaconError> {
+        if indices.is_empty() {
+            return self.inner.attester_duties(epoch, &indices).await;
+        }
+        self.catch_up();
+        let ask = |missing: Vec<ValidatorIndex>| async move { self.inner.attester_duties(epoch, &missing).await };
+        let count = |kept| self.count("attester_duties", kept);
+        self.attester.get(epoch, &indices, ask, count).await
+    }
+
+    /// Nobody is asked about no validators (VC-64).
+    async fn sync(&self, epoch: Epoch, indices: Vec<ValidatorIndex>) -> Result<Duties<SyncDuty>, BeaconError> {
+        if indices.is_empty() {
+            return Ok(Duties {
+                dependent_root: Root::default(),
+                execution_optimistic: false,
+                duties: Vec::new(),
+            });
+        }
+        let ask = |missing: Vec<ValidatorIndex>| async move { self.inner.sync_duties(epoch, &missing).await };
+        let count = |kept| self.count("sync_committee_duties", kept);
+        self.sync.get(epoch, &indices, ask, count).await
+    }
+
+    async fn proposer(&self, epoch: Epoch) -> Result<Duties<ProposerDuty>, BeaconError> {
+        self.catch_up();
+        let count = |kept| self.count("proposer_duties", kept);
+        self.proposer
+            .get(epoch, || self.inner.proposer_duties(epoch), count)
+            .await
+    }
 }
 
 impl BeaconNode for DutiesOnce {
@@ -211,7 +184,7 @@ impl BeaconNode for DutiesOnce {
         epoch: Epoch,
         indices: &[ValidatorIndex],
     ) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
-        self.inner.sync_duties(epoch, indices)
+        Box::pin(self.sync(epoch, indices.to_vec()))
     }
 
     fn aggregate_attestation(

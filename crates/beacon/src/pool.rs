@@ -195,7 +195,9 @@ impl Pool {
     #[must_use]
     pub fn best_primary(&self) -> Option<usize> {
         let ranked = self.shared.ranked(Call::AttestationData);
-        let best = ranked.into_iter().find(|e| e.role == Role::Primary && e.status().usable())?;
+        let best = ranked
+            .into_iter()
+            .find(|e| e.role == Role::Primary && e.status().usable())?;
         self.shared.endpoints.iter().position(|e| Arc::ptr_eq(e, &best))
     }
 
@@ -271,7 +273,12 @@ impl Shared {
             total,
         } = counts;
         if synced == 0 {
-            tracing::warn!(synced, available, total, "Connected to beacon nodes, none of which is synced");
+            tracing::warn!(
+                synced,
+                available,
+                total,
+                "Connected to beacon nodes, none of which is synced"
+            );
         } else {
             tracing::info!(synced, available, total, "Connected to beacon nodes");
         }
@@ -314,7 +321,9 @@ impl Shared {
             Status::Ok | Status::Offline | Status::Uninitialized => {}
             Status::NotSynced | Status::Incompatible => return,
         }
-        let leads = self.leader().is_some_and(|leader| std::ptr::eq(leader.as_ref(), endpoint));
+        let leads = self
+            .leader()
+            .is_some_and(|leader| std::ptr::eq(leader.as_ref(), endpoint));
         let new = {
             let mut seen = lock(&self.seen);
             match &event {
@@ -348,9 +357,17 @@ impl Shared {
 
     /// All of them, the better ones first: by role, status, score, and the operator's order.
     fn ranked(&self, call: Call) -> Vec<Arc<Endpoint>> {
-        let best_head = self.endpoints.iter().filter_map(|e| e.head()).map(|(slot, _)| slot).max();
+        let best_head = self
+            .endpoints
+            .iter()
+            .filter_map(|e| e.head())
+            .map(|(slot, _)| slot)
+            .max();
         let quickest = |role: Role| {
-            let usable = self.endpoints.iter().filter(|e| e.role == role && e.status() == Status::Ok);
+            let usable = self
+                .endpoints
+                .iter()
+                .filter(|e| e.role == role && e.status() == Status::Ok);
             usable.filter_map(|e| e.latencies.p95(call)).min()
         };
         let (primary, fallback) = (quickest(Role::Primary), quickest(Role::Fallback));

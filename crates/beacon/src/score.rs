@@ -166,10 +166,22 @@ mod tests {
     fn head_that_is_behind_is_worse_than_an_unverified_one_and_that_worse_than_a_slow_one() {
         let good = Score::default();
         let slow = Score { slow: true, ..good };
-        let optimistic = Score { optimistic: true, ..good };
-        let behind = Score { behind: Behind::of(2), ..good };
-        let far = Score { behind: Behind::of(9), ..good };
-        let headless = Score { el_offline: true, ..good };
+        let optimistic = Score {
+            optimistic: true,
+            ..good
+        };
+        let behind = Score {
+            behind: Behind::of(2),
+            ..good
+        };
+        let far = Score {
+            behind: Behind::of(9),
+            ..good
+        };
+        let headless = Score {
+            el_offline: true,
+            ..good
+        };
         let mut all = [headless, far, behind, optimistic, slow, good];
         all.sort_unstable();
         assert_eq!(all, [good, slow, optimistic, behind, far, headless]);

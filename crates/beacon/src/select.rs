@@ -135,3 +135,6 @@ mod tests {
         assert_eq!((heads.slot_of(root(1)), heads.slot_of(root(2))), (None, Some(Slot(4))));
     }
 }
+
+#[cfg(test)]
+mod simulation;

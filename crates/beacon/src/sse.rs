@@ -74,7 +74,12 @@ impl Client {
     }
 
     /// Follows the chain for ever and hands events to `take`. Drop-safe.
-    pub(crate) async fn follow(&self, clock: &dyn Clock, timing: SlotTiming, take: &(dyn Fn(ChainEvent) + Send + Sync)) {
+    pub(crate) async fn follow(
+        &self,
+        clock: &dyn Clock,
+        timing: SlotTiming,
+        take: &(dyn Fn(ChainEvent) + Send + Sync),
+    ) {
         let mut failures = 0_u32;
         let mut rows = TOPICS.iter();
         let mut topics = *rows.next().unwrap_or(&TOPICS[0]);

@@ -89,11 +89,7 @@ pub(crate) enum Difference {
     /// It is another chain.
     OtherChain(String),
     /// It has a fork at another time: it will go another way there, or is not up to date.
-    Fork {
-        fork: Fork,
-        theirs: Epoch,
-        ours: Epoch,
-    },
+    Fork { fork: Fork, theirs: Epoch, ours: Epoch },
 }
 
 /// Compares the `data` of `/eth/v1/config/spec` with the chain. A fork that is not in it is one that it does not plan.
@@ -198,7 +194,9 @@ mod tests {
         assert_eq!(differences(&spec(), &chain()), []);
         let mut other = spec();
         other.insert("GENESIS_FORK_VERSION".into(), json!("0x00000000"));
-        assert!(matches!(&differences(&other, &chain())[..], [Difference::OtherChain(why)] if why.contains("0x00000000")));
+        assert!(
+            matches!(&differences(&other, &chain())[..], [Difference::OtherChain(why)] if why.contains("0x00000000"))
+        );
         let mut later = spec();
         later.insert("BELLATRIX_FORK_EPOCH".into(), json!("6"));
         let expected = Difference::Fork {

@@ -103,11 +103,15 @@ pub(crate) fn attestation_bodies(
             )?
         } else {
             let singles: Option<Vec<SingleAttestation>> = atts.iter().map(|a| a.to_single()).collect();
-            let singles = singles.ok_or_else(|| malformed(call, "the request: an attestation names no single validator and committee".to_owned()))?;
+            let singles = singles.ok_or_else(|| {
+                malformed(
+                    call,
+                    "the request: an attestation names no single validator and committee".to_owned(),
+                )
+            })?;
             json_body(call, &singles)?
         };
         Ok((fork, bytes))
     };
     by_fork.into_iter().map(body).collect()
 }
-

@@ -14,8 +14,8 @@ use trireme_core::{
 };
 use trireme_eth2::{
     AttestationData, AttesterDuty, BeaconCommittee, Epoch, ForkedAttestation, ProposalResponse, ProposerDuty, Root,
-    Slot, SyncCommitteeContribution, SyncDuty, SyncingStatus, ValidatorIndex, ValidatorInfo, Versioned as _, VersionedAttestation,
-    VersionedSignedBlock,
+    Slot, SyncCommitteeContribution, SyncDuty, SyncingStatus, ValidatorIndex, ValidatorInfo, Versioned as _,
+    VersionedAttestation, VersionedSignedBlock,
 };
 
 use super::{
@@ -144,7 +144,11 @@ impl Client {
         Ok(connected)
     }
 
-    pub(super) async fn find_validators(&self, state: String, keys: Vec<PubKey>) -> Result<Vec<ValidatorInfo>, BeaconError> {
+    pub(super) async fn find_validators(
+        &self,
+        state: String,
+        keys: Vec<PubKey>,
+    ) -> Result<Vec<ValidatorInfo>, BeaconError> {
         let ids = Ids {
             ids: keys.iter().map(ToString::to_string).collect(),
         };
@@ -152,7 +156,10 @@ impl Client {
         let ask = Ask {
             path: format!("eth/v1/beacon/states/{state}/validators"),
             limit: keys.len().saturating_mul(VALIDATOR).saturating_add(SMALL),
-            time: self.timeouts.of(Call::Validators).saturating_add(PER_VALIDATOR.saturating_mul(more)),
+            time: self
+                .timeouts
+                .of(Call::Validators)
+                .saturating_add(PER_VALIDATOR.saturating_mul(more)),
             ..self.question(Call::Validators, &ids)?
         };
         let Data { data: mut found } = self.read::<Data<Vec<ValidatorInfo>>>(ask).await?;
@@ -238,7 +245,11 @@ impl Client {
         self.read(ask).await.map(|Data { data }| data)
     }
 
-    pub(super) async fn find_attestation_data(&self, slot: Slot, committee: u64) -> Result<AttestationData, BeaconError> {
+    pub(super) async fn find_attestation_data(
+        &self,
+        slot: Slot,
+        committee: u64,
+    ) -> Result<AttestationData, BeaconError> {
         let ask = Ask {
             query: vec![("slot", slot.0.to_string()), ("committee_index", committee.to_string())],
             ..self.get(Call::AttestationData)

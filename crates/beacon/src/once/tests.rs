@@ -7,6 +7,7 @@ struct Node {
     asked: AtomicUsize,
     root: Mutex<Root>,
     down: Mutex<bool>,
+    about: Mutex<Vec<ValidatorIndex>>,
     events: broadcast::Sender<ChainEvent>,
 }
 
@@ -17,6 +18,7 @@ impl Node {
             asked: AtomicUsize::new(0),
             root,
             down: Mutex::new(false),
+            about: Mutex::default(),
             events: broadcast::channel(4).0,
         })
     }
@@ -73,8 +75,9 @@ impl BeaconNode for Node {
     fn attester_duties(
         &self,
         _: Epoch,
-        _: &[ValidatorIndex],
+        indices: &[ValidatorIndex],
     ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>> {
+        *self.about.lock().unwrap() = indices.to_vec();
         Box::pin(self.answer())
     }
     fn proposer_duties(&self, _: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
@@ -99,7 +102,7 @@ impl BeaconNode for Node {
         unused()
     }
     fn sync_duties(&self, _: Epoch, _: &[ValidatorIndex]) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
-        unused()
+        Box::pin(self.answer())
     }
     fn aggregate_attestation(
         &self,
@@ -169,6 +172,37 @@ async fn order_of_the_indices_does_not_matter_but_the_set_does() {
     once.attester_duties(Epoch(3), &[b, a]).await.unwrap();
     assert_eq!(node.asked(), 1);
     once.attester_duties(Epoch(3), &[b]).await.unwrap();
+    assert_eq!(node.asked(), 0, "known already");
+    once.attester_duties(Epoch(3), &[a, b, ValidatorIndex(3)])
+        .await
+        .unwrap();
+    assert_eq!(node.asked(), 1);
+    assert_eq!(*node.about.lock().unwrap(), [ValidatorIndex(3)], "only who is new");
+}
+
+#[tokio::test]
+async fn answer_with_another_dependent_root_replaces_what_was_kept() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
+    let (a, b) = (ValidatorIndex(1), ValidatorIndex(2));
+    once.attester_duties(Epoch(3), &[a]).await.unwrap();
+    *node.root.lock().unwrap() = Root([2; 32]);
+    let both = once.attester_duties(Epoch(3), &[a, b]).await.unwrap();
+    assert_eq!(both.dependent_root, Root([2; 32]));
+    assert_eq!(*node.about.lock().unwrap(), [a, b], "all of them again");
+    node.asked();
+    once.attester_duties(Epoch(3), &[b, a]).await.unwrap();
+    assert_eq!(node.asked(), 0);
+}
+
+#[tokio::test]
+async fn vc_64_nobody_is_asked_for_sync_duties_of_no_validators_and_once_for_those_of_some() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
+    assert!(once.sync_duties(Epoch(3), &[]).await.unwrap().duties.is_empty());
+    assert_eq!(node.asked(), 0);
+    once.sync_duties(Epoch(3), ONE).await.unwrap();
+    once.sync_duties(Epoch(3), ONE).await.unwrap();
     assert_eq!(node.asked(), 1);
 }
 
@@ -208,10 +242,25 @@ async fn head_with_another_dependent_root_makes_us_ask_again() {
 #[tokio::test]
 async fn old_epochs_are_forgotten() {
     let node = Node::new();
-    let once = DutiesOnce::new(node, 16, CacheMetrics::default());
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
     for epoch in 0..100 {
         once.attester_duties(Epoch(epoch), ONE).await.unwrap();
         once.proposer_duties(Epoch(epoch)).await.unwrap();
     }
-    assert!(once.state().attester.len() <= 3 && once.state().proposer.len() <= 3);
+    assert!(once.attester.epochs() <= 6 && once.proposer.epochs() <= 6);
+}
+
+#[tokio::test]
+async fn refused_questions_about_far_epochs_take_no_place_from_the_present() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
+    once.attester_duties(Epoch(3), ONE).await.unwrap();
+    once.proposer_duties(Epoch(3)).await.unwrap();
+    *node.down.lock().unwrap() = true;
+    for epoch in 1_000..1_020 {
+        once.attester_duties(Epoch(epoch), ONE).await.unwrap_err();
+        once.proposer_duties(Epoch(epoch)).await.unwrap_err();
+    }
+    once.attester_duties(Epoch(3), ONE).await.unwrap();
+    once.proposer_duties(Epoch(3)).await.unwrap();
 }

@@ -23,8 +23,8 @@ use crate::{
     select,
 };
 
-/// The part of a slot that the others get after the first answer: 300 ms of 12 seconds.
-const GRACE: u32 = 40;
+/// The part of a slot that the others get after the first answer: 100 ms of 12 seconds.
+const GRACE: u32 = 120;
 
 impl Shared {
     pub(super) async fn attestation_data(

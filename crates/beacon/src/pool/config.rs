@@ -43,7 +43,12 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 4] = [Self::Attestations, Self::Blocks, Self::Subscriptions, Self::SyncCommittee];
+    pub const ALL: [Self; 4] = [
+        Self::Attestations,
+        Self::Blocks,
+        Self::Subscriptions,
+        Self::SyncCommittee,
+    ];
 
     /// The name in the flag.
     #[must_use]
@@ -90,7 +95,11 @@ impl Broadcast {
     ///
     /// If a name is none.
     pub fn parse<S: AsRef<str>>(names: &[S]) -> Result<Self, UnknownTopic> {
-        let names: Vec<&str> = names.iter().map(|n| n.as_ref().trim()).filter(|n| !n.is_empty()).collect();
+        let names: Vec<&str> = names
+            .iter()
+            .map(|n| n.as_ref().trim())
+            .filter(|n| !n.is_empty())
+            .collect();
         match names.as_slice() {
             [] => Ok(Self::default()),
             ["none"] => Ok(Self(BTreeSet::new())),

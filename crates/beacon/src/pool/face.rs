@@ -18,7 +18,10 @@ use trireme_eth2::{
     VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
 };
 
-use super::{Pool, Shared, Topic, read::{Asking, asking}};
+use super::{
+    Pool, Shared, Topic,
+    read::{Asking, asking},
+};
 use crate::{answers, calls::Call, endpoint::Endpoint};
 
 /// Preparations begin this many epochs before the merge, from which on they mean something (VC-42).
@@ -161,7 +164,10 @@ impl BeaconNode for Pool {
         self.first(
             Call::Aggregate,
             asking(move |endpoint: Arc<Endpoint>| async move {
-                let answer = endpoint.client.aggregate_attestation(slot, data_root, committee).await?;
+                let answer = endpoint
+                    .client
+                    .aggregate_attestation(slot, data_root, committee)
+                    .await?;
                 answers::aggregate(&answer, slot, data_root)?;
                 Ok(answer)
             }),

@@ -77,7 +77,10 @@ impl Shared {
                 Err(failure) => failures.push((endpoint, failure)),
             }
         }
-        Err(most_telling(call, failures.into_iter().map(|(_, failure)| failure).collect()))
+        Err(most_telling(
+            call,
+            failures.into_iter().map(|(_, failure)| failure).collect(),
+        ))
     }
 
     fn answered<T>(&self, by: &Endpoint, answer: T) -> T {
@@ -112,7 +115,11 @@ fn entrant<'a, T: Send + 'static>(
 pub(super) fn most_telling(call: Call, failures: Vec<BeaconError>) -> BeaconError {
     if failures.len() > 1 {
         let all: Vec<_> = failures.iter().map(ToString::to_string).collect();
-        tracing::debug!(call = call.label(), failures = all.join("; "), "No beacon node gave a good answer");
+        tracing::debug!(
+            call = call.label(),
+            failures = all.join("; "),
+            "No beacon node gave a good answer"
+        );
     }
     let rank = |failure: &BeaconError| match failure {
         BeaconError::Status { status: 400..500, .. } => 0,
@@ -121,10 +128,13 @@ pub(super) fn most_telling(call: Call, failures: Vec<BeaconError>) -> BeaconErro
         BeaconError::Timeout { .. } => 3,
         BeaconError::Unreachable { .. } => 4,
     };
-    failures.into_iter().min_by_key(rank).unwrap_or_else(|| BeaconError::Unreachable {
-        address: "(all)".to_owned(),
-        reason: "every configured beacon node is of another chain".to_owned(),
-    })
+    failures
+        .into_iter()
+        .min_by_key(rank)
+        .unwrap_or_else(|| BeaconError::Unreachable {
+            address: "(all)".to_owned(),
+            reason: "every configured beacon node is of another chain".to_owned(),
+        })
 }
 
 #[cfg(test)]
@@ -152,6 +162,9 @@ mod tests {
         let all = vec![silent.clone(), broken.clone(), refusal.clone()];
         assert_eq!(most_telling(Call::Syncing, all), refusal);
         assert_eq!(most_telling(Call::Syncing, vec![silent, broken.clone()]), broken);
-        assert!(matches!(most_telling(Call::Syncing, Vec::new()), BeaconError::Unreachable { .. }));
+        assert!(matches!(
+            most_telling(Call::Syncing, Vec::new()),
+            BeaconError::Unreachable { .. }
+        ));
     }
 }

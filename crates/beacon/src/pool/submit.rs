@@ -23,6 +23,9 @@ use crate::{
 /// The part of a slot after which fallbacks are told of what no primary beacon node has taken: 1 of 12 seconds.
 const PATIENCE: u32 = 12;
 
+/// The part of a slot for which the last look at a beacon node that was left out holds while others can be used.
+const LOOK_AGAIN: u32 = 2;
+
 type Answers = mpsc::Sender<(Role, Result<(), BeaconError>)>;
 
 impl Shared {
@@ -39,7 +42,12 @@ impl Shared {
         result
     }
 
-    async fn tell_all(self: &Arc<Self>, call: Call, topic: Option<Topic>, send: &Asking<()>) -> Result<(), BeaconError> {
+    async fn tell_all(
+        self: &Arc<Self>,
+        call: Call,
+        topic: Option<Topic>,
+        send: &Asking<()>,
+    ) -> Result<(), BeaconError> {
         let (answers, mut answered) = mpsc::channel(self.endpoints.len().max(1));
         let mut open = 0_usize;
         let fallbacks_too = topic.is_some_and(|t| self.broadcast.has(t));
@@ -55,7 +63,11 @@ impl Shared {
             self.tell(call, endpoint, send, &answers);
             open = open.saturating_add(1);
         }
-        let patience = self.timing.slot_duration.checked_div(PATIENCE).unwrap_or(Duration::ZERO);
+        let patience = self
+            .timing
+            .slot_duration
+            .checked_div(PATIENCE)
+            .unwrap_or(Duration::ZERO);
         let patience = tokio::time::sleep(patience);
         tokio::pin!(patience);
         let mut failures = Vec::new();
@@ -100,20 +112,35 @@ impl Shared {
         let (shared, endpoint, answers) = (Arc::clone(self), Arc::clone(endpoint), answers.clone());
         let run = run(send, &endpoint);
         self.life.task("submission to a beacon node", async move {
-            let usable = endpoint.status().usable() || endpoint.refresh(&shared.chain, shared.now()).await.usable();
-            let result = if usable {
-                endpoint.ask(call, run).await
+            let result = if shared.is_worth_telling(&endpoint).await {
+                let result = endpoint.ask(call, run).await;
+                if let Err(error) = &result {
+                    let (address, what) = (endpoint.address(), call.label());
+                    tracing::warn!(address, what, %error, "A beacon node did not take it");
+                }
+                result
             } else {
+                // That it is away has been told already.
                 Err(BeaconError::Unreachable {
                     address: endpoint.address().to_owned(),
                     reason: format!("it is {}", endpoint.status().name()),
                 })
             };
-            if let Err(error) = &result {
-                tracing::warn!(address = endpoint.address(), what = call.label(), %error, "A beacon node did not take it");
-            }
             // Nobody listens any more once one of them has taken it.
             let _ = answers.try_send((endpoint.role, result));
         });
+    }
+
+    /// Whether it may be used. One that was left out is looked at again; if others can be used, not at every submission.
+    async fn is_worth_telling(&self, endpoint: &Endpoint) -> bool {
+        if endpoint.status().usable() {
+            return true;
+        }
+        let others = self.endpoints.iter().any(|e| e.status() == Status::Ok);
+        let often = self.timing.slot_duration.checked_div(LOOK_AGAIN).unwrap_or_default();
+        if others && endpoint.looked_ago().is_some_and(|ago| ago < often) {
+            return false;
+        }
+        endpoint.refresh(&self.chain, self.now()).await.usable()
     }
 }

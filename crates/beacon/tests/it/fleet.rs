@@ -90,7 +90,10 @@ impl Mind {
     }
 
     fn manner(&self, path: &str) -> Option<Manner> {
-        let fits = self.manners.iter().filter(|(start, _)| path.starts_with(start.as_str()));
+        let fits = self
+            .manners
+            .iter()
+            .filter(|(start, _)| path.starts_with(start.as_str()));
         fits.max_by_key(|(start, _)| start.len()).map(|(_, m)| m.clone())
     }
 
@@ -137,11 +140,14 @@ async fn serve(State((mind, events, begun)): State<Server>, request: Request<Bod
     let path = parts.uri.to_string();
     let manner = {
         let mut mind = mind.lock().unwrap();
-        mind.seen.push((begun.elapsed(), parts.method.to_string(), path.clone(), body));
+        mind.seen
+            .push((begun.elapsed(), parts.method.to_string(), path.clone(), body));
         mind.manner(&path)
     };
     let json = |status: u16, body: String| {
-        let builder = Response::builder().status(status).header("content-type", "application/json");
+        let builder = Response::builder()
+            .status(status)
+            .header("content-type", "application/json");
         builder.body(Body::from(body)).unwrap()
     };
     match manner {

@@ -54,7 +54,10 @@ async fn proposing() -> Fleet {
         let duties = json!({"dependent_root": root(5), "execution_optimistic": false, "data": [duty]});
         bn.set("/eth/v1/validator/duties/proposer/3", Manner::Say(duties));
         bn.set("/eth/v1/beacon/headers/", Manner::Refuse(404, String::new()));
-        bn.set(&format!("/eth/v1/beacon/headers/{}", root(1)), Manner::Say(json!({"data": {}})));
+        bn.set(
+            &format!("/eth/v1/beacon/headers/{}", root(1)),
+            Manner::Say(json!({"data": {}})),
+        );
         bn.set(BLOCK, Manner::Say(phase0_block(|_| {})));
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -67,7 +70,10 @@ async fn proposing() -> Fleet {
 #[tokio::test(start_paused = true)]
 async fn vc_21_and_others_block_that_does_not_fit_is_refused_and_the_next_beacon_node_asked() {
     let lies = BTreeMap::from([
-        ("the proposer is 8", phase0_block(|b| b.proposer_index = ValidatorIndex(8))),
+        (
+            "the proposer is 8",
+            phase0_block(|b| b.proposer_index = ValidatorIndex(8)),
+        ),
         ("the slot is 101", phase0_block(|b| b.slot = Slot(101))),
         (
             "the fork is altair",
@@ -92,7 +98,10 @@ async fn vc_21_and_others_block_that_does_not_fit_is_refused_and_the_next_beacon
         // With nobody else to ask it is an error that says why.
         fleet.bns[1].set(BLOCK, Manner::Say(lie));
         let error = fleet.pool.produce_block(ask(SLOT)).await.unwrap_err();
-        assert!(matches!(error, BeaconError::Malformed { .. }) && error.to_string().contains(reason), "{error}");
+        assert!(
+            matches!(error, BeaconError::Malformed { .. }) && error.to_string().contains(reason),
+            "{error}"
+        );
     }
 }
 
@@ -101,7 +110,10 @@ async fn block_on_a_parent_that_another_beacon_node_has_is_taken() {
     let fleet = proposing().await;
     let late = phase0_block(|b| b.parent_root = Root([66; 32]));
     fleet.bns[0].set(BLOCK, Manner::Say(late));
-    fleet.bns[1].set(&format!("/eth/v1/beacon/headers/{}", root(66)), Manner::Say(json!({"data": {}})));
+    fleet.bns[1].set(
+        &format!("/eth/v1/beacon/headers/{}", root(66)),
+        Manner::Say(json!({"data": {}})),
+    );
     let block = fleet.pool.produce_block(ask(SLOT)).await.unwrap();
     assert_eq!(block.proposal.parent_root(), Root([66; 32]));
 }
@@ -111,7 +123,10 @@ async fn block_is_taken_where_no_beacon_node_can_say_whether_the_parent_exists()
     let fleet = proposing().await;
     for bn in &fleet.bns {
         // Neither knows even its own head by this path.
-        bn.set(&format!("/eth/v1/beacon/headers/{}", root(1)), Manner::Refuse(404, String::new()));
+        bn.set(
+            &format!("/eth/v1/beacon/headers/{}", root(1)),
+            Manner::Refuse(404, String::new()),
+        );
         bn.set(BLOCK, Manner::Say(phase0_block(|b| b.parent_root = Root([66; 32]))));
     }
     fleet.pool.produce_block(ask(SLOT)).await.unwrap();
@@ -174,10 +189,15 @@ async fn duties_of_others_or_of_another_epoch_are_refused() {
         ("two duties", json!([attester("1", "100"), attester("1", "101")])),
     ] {
         bn.set("/eth/v1/validator/duties/attester", Manner::Say(duties(list)));
-        let error = fleet.pool.attester_duties(Epoch(3), &[ValidatorIndex(1)]).await.unwrap_err();
+        let error = fleet
+            .pool
+            .attester_duties(Epoch(3), &[ValidatorIndex(1)])
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }
-    let proposer = |slot: &str| json!({"pubkey": format!("0x{}", "aa".repeat(48)), "validator_index": "1", "slot": slot});
+    let proposer =
+        |slot: &str| json!({"pubkey": format!("0x{}", "aa".repeat(48)), "validator_index": "1", "slot": slot});
     for (reason, list) in [
         ("slot 200", json!([proposer("200")])),
         ("two proposers", json!([proposer("100"), proposer("100")])),
@@ -189,7 +209,11 @@ async fn duties_of_others_or_of_another_epoch_are_refused() {
     let member = json!({"pubkey": format!("0x{}", "aa".repeat(48)), "validator_index": "9",
         "validator_sync_committee_indices": ["3"]});
     bn.set("/eth/v1/validator/duties/sync", Manner::Say(duties(json!([member]))));
-    let error = fleet.pool.sync_duties(Epoch(3), &[ValidatorIndex(1)]).await.unwrap_err();
+    let error = fleet
+        .pool
+        .sync_duties(Epoch(3), &[ValidatorIndex(1)])
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("validator 9"), "{error}");
 }
 

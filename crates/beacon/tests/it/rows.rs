@@ -6,9 +6,7 @@ use serde_json::json;
 use tracing::Level;
 use trireme_beacon::{Broadcast, Clients, Counts, GivenTimeouts, Metrics, PoolError, Status};
 use trireme_core::ports::{BeaconError, BeaconNode as _};
-use trireme_eth2::{
-    Epoch, Root, SignedContributionAndProof, SignedValidatorRegistrationV1, Slot, ValidatorIndex,
-};
+use trireme_eth2::{Epoch, Root, SignedContributionAndProof, SignedValidatorRegistrationV1, Slot, ValidatorIndex};
 use trireme_testutil::sim::Lines;
 
 use super::{
@@ -56,7 +54,11 @@ async fn vc_01_preparations_go_to_all_beacon_nodes_and_one_failure_is_one_warnin
     for bn in &fleet.bns {
         assert_eq!(bn.asked(PREPARE), 1);
     }
-    let said: Vec<_> = lines.take(Level::WARN).into_iter().filter(|l| l.contains("did not take")).collect();
+    let said: Vec<_> = lines
+        .take(Level::WARN)
+        .into_iter()
+        .filter(|l| l.contains("did not take"))
+        .collect();
     let address = fleet.bns[1].url.as_str().trim_end_matches('/');
     assert!(matches!(&said[..], [line] if line.contains(address)), "{said:?}");
 }
@@ -82,7 +84,10 @@ async fn vc_02_synced_ones_are_asked_first_then_unsynced_ones_then_those_that_we
     }
     ask().await.unwrap_err();
     let times: Vec<Duration> = asked().into_iter().flatten().collect();
-    assert!(matches!(&times[..], [first, second, third] if third < second && second < first), "{times:?}");
+    assert!(
+        matches!(&times[..], [first, second, third] if third < second && second < first),
+        "{times:?}"
+    );
     assert_eq!(fleet.bns[0].times(VERSION_PATH).len(), 1);
 }
 
@@ -135,13 +140,22 @@ async fn vc_04_registration_failure_keeps_status() {
 async fn vc_05_failed_registrations_are_warnings_with_the_reason_of_each_beacon_node() {
     let fleet = Fleet::of(2).await;
     let lines = Lines::here();
-    fleet.bns[0].set(REGISTER, Manner::Refuse(500, r#"{"code":500,"message":"BuilderMissing"}"#.to_owned()));
-    fleet.bns[1].set(REGISTER, Manner::Refuse(400, r#"{"code":400,"message":"bad timestamp"}"#.to_owned()));
+    fleet.bns[0].set(
+        REGISTER,
+        Manner::Refuse(500, r#"{"code":500,"message":"BuilderMissing"}"#.to_owned()),
+    );
+    fleet.bns[1].set(
+        REGISTER,
+        Manner::Refuse(400, r#"{"code":400,"message":"bad timestamp"}"#.to_owned()),
+    );
     fleet.pool.submit_registrations(registrations(1)).await.unwrap_err();
     let said = lines.take(Level::WARN);
     for (bn, reason) in fleet.bns.iter().zip(["BuilderMissing", "bad timestamp"]) {
         let address = bn.url.as_str().trim_end_matches('/');
-        assert!(said.iter().any(|l| l.contains(address) && l.contains(reason)), "{said:?}");
+        assert!(
+            said.iter().any(|l| l.contains(address) && l.contains(reason)),
+            "{said:?}"
+        );
     }
     fleet.pool.submit_registrations(registrations(1)).await.unwrap_err();
     assert!(lines.take(Level::ERROR).is_empty());
@@ -172,10 +186,18 @@ async fn vc_07_beacon_node_of_another_chain_is_never_used_and_one_with_another_f
     .await;
     assert_eq!(statuses(&fleet), [Status::Ok, Status::Incompatible, Status::Ok]);
     let warned = lines.take(Level::WARN);
-    assert_eq!(warned.iter().filter(|l| l.contains("bellatrix")).count(), 1, "{warned:?}");
+    assert_eq!(
+        warned.iter().filter(|l| l.contains("bellatrix")).count(),
+        1,
+        "{warned:?}"
+    );
     fleet.pool.refresh().await;
     let warned = lines.take(Level::WARN);
-    assert_eq!(warned.iter().filter(|l| l.contains("bellatrix")).count(), 1, "one per look");
+    assert_eq!(
+        warned.iter().filter(|l| l.contains("bellatrix")).count(),
+        1,
+        "one per look"
+    );
     fleet.bns.iter().for_each(Bn::forget);
     for bn in [&fleet.bns[0], &fleet.bns[2]] {
         bn.fail(DATA);
@@ -272,10 +294,16 @@ async fn vc_13_numbers_in_metrics_and_log_are_the_same() {
     };
     assert_eq!(fleet.pool.counts(), expected);
     let value = |name: &str| fleet.metric(&format!("vc_beacon_nodes_{name}_count"));
-    assert_eq!([value("synced"), value("available"), value("total")], [Some(2.0), Some(3.0), Some(4.0)]);
+    assert_eq!(
+        [value("synced"), value("available"), value("total")],
+        [Some(2.0), Some(3.0), Some(4.0)]
+    );
     let said = lines.take(Level::INFO);
     let line = said.iter().find(|l| l.contains("Connected to beacon nodes")).unwrap();
-    assert!(line.contains("synced=2") && line.contains("available=3") && line.contains("total=4"), "{line}");
+    assert!(
+        line.contains("synced=2") && line.contains("available=3") && line.contains("total=4"),
+        "{line}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,8 +321,14 @@ async fn vc_14_requests_and_errors_are_counted_per_beacon_node() {
     assert_eq!(counted(&fleet, "requests", 1), before[1] + 1.0);
     assert_eq!([counted(&fleet, "errors", 0), counted(&fleet, "errors", 1)], [1.0, 0.0]);
     // The question itself had an answer.
-    assert_eq!(fleet.metric("app_eth2_requests_total{endpoint=\"attestation_data\"}"), Some(1.0));
-    assert_eq!(fleet.metric("app_eth2_errors_total{endpoint=\"attestation_data\"}"), None);
+    assert_eq!(
+        fleet.metric("app_eth2_requests_total{endpoint=\"attestation_data\"}"),
+        Some(1.0)
+    );
+    assert_eq!(
+        fleet.metric("app_eth2_errors_total{endpoint=\"attestation_data\"}"),
+        None
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,7 +349,11 @@ async fn vc_15_blocks_go_to_fallbacks_too_where_wanted_and_only_after_failures_o
     assert_eq!([fleet.bns[0].asked(PREPARE), fleet.bns[1].asked(PREPARE)], [1, 0]);
     fleet.pool.submit_proposal(block()).await.unwrap();
     settle().await;
-    assert_eq!([fleet.bns[0].asked(BLOCKS), fleet.bns[1].asked(BLOCKS)], [1, 1], "signed data go to all");
+    assert_eq!(
+        [fleet.bns[0].asked(BLOCKS), fleet.bns[1].asked(BLOCKS)],
+        [1, 1],
+        "signed data go to all"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -366,7 +404,10 @@ async fn vc_29_any_success_is_one_and_so_is_a_block_that_is_known() {
     let known = r#"{"code":400,"message":"BLOCK_ERROR_ALREADY_KNOWN"}"#;
     fleet.bns[0].set(BLOCKS, Manner::Refuse(400, known.to_owned()));
     fleet.pool.submit_proposal(block()).await.unwrap();
-    fleet.bns[0].set(BLOCKS, Manner::Refuse(400, r#"{"code":400,"message":"bad signature"}"#.to_owned()));
+    fleet.bns[0].set(
+        BLOCKS,
+        Manner::Refuse(400, r#"{"code":400,"message":"bad signature"}"#.to_owned()),
+    );
     fleet.pool.submit_proposal(block()).await.unwrap_err();
 }
 
@@ -412,11 +453,19 @@ async fn vc_61_head_that_is_not_said_to_be_verified_is_not_signed() {
     fleet.bns[1].mind().head = root(2);
     assert_eq!(fleet.pool.head_root().await.unwrap(), Root([2; 32]));
     fleet.bns[0].mind().optimistic = json!(null);
-    assert_eq!(fleet.pool.head_root().await.unwrap(), Root([2; 32]), "a flag that is absent is no word");
+    assert_eq!(
+        fleet.pool.head_root().await.unwrap(),
+        Root([2; 32]),
+        "a flag that is absent is no word"
+    );
     fleet.bns[1].mind().optimistic = json!(true);
     let error = fleet.pool.head_root().await.unwrap_err().to_string();
     assert!(error.contains("optimistic"), "{error}");
-    assert_eq!(statuses(&fleet), [Status::Ok, Status::Ok], "for everything else they are as good as before");
+    assert_eq!(
+        statuses(&fleet),
+        [Status::Ok, Status::Ok],
+        "for everything else they are as good as before"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -430,7 +479,10 @@ async fn vc_62_attestation_data_of_an_unverified_head_are_refused_unless_allowed
         fleet.bns[0].mind().optimistic = json!(true);
         fleet.bns[1].mind().head = root(2);
         let expected = if refuse { Root([2; 32]) } else { Root([1; 32]) };
-        assert_eq!(fleet.pool.attestation_data(SLOT, 0).await.unwrap().beacon_block_root, expected);
+        assert_eq!(
+            fleet.pool.attestation_data(SLOT, 0).await.unwrap().beacon_block_root,
+            expected
+        );
         fleet.bns[1].mind().optimistic = json!(true);
         assert_eq!(fleet.pool.attestation_data(SLOT, 0).await.is_err(), refuse);
     }
@@ -530,9 +582,16 @@ async fn beacon_node_that_is_much_slower_is_asked_second_and_first_again_later()
 async fn refusal_of_a_question_is_passed_on_and_does_not_take_the_beacon_node_out() {
     let fleet = Fleet::of(2).await;
     for bn in &fleet.bns {
-        bn.set("/eth/v1/validator/duties", Manner::Refuse(400, r#"{"code":400,"message":"too far"}"#.to_owned()));
+        bn.set(
+            "/eth/v1/validator/duties",
+            Manner::Refuse(400, r#"{"code":400,"message":"too far"}"#.to_owned()),
+        );
     }
-    let error = fleet.pool.attester_duties(Epoch(900), &[ValidatorIndex(1)]).await.unwrap_err();
+    let error = fleet
+        .pool
+        .attester_duties(Epoch(900), &[ValidatorIndex(1)])
+        .await
+        .unwrap_err();
     assert!(matches!(error, BeaconError::Status { status: 400, .. }), "{error}");
     assert_eq!(statuses(&fleet), [Status::Ok, Status::Ok]);
 }
@@ -574,17 +633,23 @@ async fn best_head_wins_over_the_quicker_answer_and_the_slots_own_block_is_not_w
     fleet.bns[1].tell_head(100, &root(2));
     settle().await;
     fleet.bns[1].mind().head = root(2);
-    fleet.bns[1].set(DATA, Manner::Late(Duration::from_millis(200)));
+    fleet.bns[1].set(DATA, Manner::Late(Duration::from_millis(60)));
     fleet.bns[2].set(DATA, Manner::Hang);
     let began = tokio::time::Instant::now();
     let data = fleet.pool.attestation_data(SLOT, 0).await.unwrap();
-    assert_eq!((data.beacon_block_root, began.elapsed().as_millis()), (Root([2; 32]), 200));
+    assert_eq!(
+        (data.beacon_block_root, began.elapsed().as_millis()),
+        (Root([2; 32]), 60)
+    );
 
     // Nobody else answers in time: the first answer after the time of grace.
     fleet.bns[1].set(DATA, Manner::Hang);
     let began = tokio::time::Instant::now();
     let data = fleet.pool.attestation_data(SLOT, 0).await.unwrap();
-    assert_eq!((data.beacon_block_root, began.elapsed().as_millis()), (Root([1; 32]), 300));
+    assert_eq!(
+        (data.beacon_block_root, began.elapsed().as_millis()),
+        (Root([1; 32]), 100)
+    );
 
     // The first answer votes for the slot's own block: nothing can be better.
     fleet.bns[0].mind().head = root(2);
