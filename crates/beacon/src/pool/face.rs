@@ -253,7 +253,6 @@ impl BeaconNode for Pool {
 
     fn submit_exit(&self, exit: SignedVoluntaryExit) -> Answer<'_, ()> {
         let send = asking(move |endpoint: Arc<Endpoint>| {
-            let exit = exit.clone();
             async move { endpoint.client.submit_exit(exit).await }
         });
         self.to_all(Call::SubmitExit, None, send)

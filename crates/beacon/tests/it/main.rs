@@ -14,3 +14,5 @@ mod replay;
 mod rows;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod tls;
