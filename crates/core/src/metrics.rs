@@ -132,6 +132,7 @@ pub struct EndpointLabel {
 pub struct CacheMetrics {
     hits: Family<EndpointLabel, Counter>,
     misses: Family<EndpointLabel, Counter>,
+    outdated: Family<EndpointLabel, Counter>,
 }
 
 impl CacheMetrics {
@@ -141,6 +142,11 @@ impl CacheMetrics {
         let m = Self::default();
         registry.register("app_cache_hits", "Questions answered from a cache", m.hits.clone());
         registry.register("app_cache_misses", "Questions that a cache passed on", m.misses.clone());
+        registry.register(
+            "app_cache_invalidated_reorg",
+            "Times that a cache was dropped because the chain changed",
+            m.outdated.clone(),
+        );
         m
     }
 
@@ -148,6 +154,12 @@ impl CacheMetrics {
     pub fn touch(&self) {
         touch(&self.hits);
         touch(&self.misses);
+        touch(&self.outdated);
+    }
+
+    /// The chain made what the cache of `endpoint` held wrong.
+    pub fn outdated(&self, endpoint: &'static str) {
+        self.outdated.get_or_create(&EndpointLabel { endpoint }).inc();
     }
 
     /// A question was answered from the cache of `endpoint`.

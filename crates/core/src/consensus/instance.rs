@@ -60,8 +60,11 @@ struct Runner {
     sniffed: Option<Sniffed>,
 }
 
-pub(super) async fn run(consensus: Arc<Consensus>, entry: Arc<Entry>, cx: DutyCx, params: Params, me: Process) {
+pub(super) async fn run(consensus: Arc<Consensus>, entry: Arc<Entry>, mut cx: DutyCx, params: Params, me: Process) {
+    use tracing::field::Empty;
     let parts = &consensus.parts;
+    cx.span =
+        tracing::info_span!(parent: &cx.span, "qbft", decided_round = Empty, leader_index = Empty, leader_name = Empty);
     // Never before our own clock has come to the slot: the boot barrier rests on it.
     parts.clock.sleep_until(parts.timing.start(entry.duty.slot)).await;
     let mut runner = Runner {
@@ -312,7 +315,14 @@ impl Runner {
         parts
             .metrics
             .decided(duty.kind, self.timer.kind().name(), round.0, leader, seconds);
-        tracing::debug!(parent: &self.cx.span, %duty, round = round.0, leader, "consensus decided");
+        let span = &self.cx.span;
+        tracing::debug!(parent: span, %duty, round = round.0, leader, "consensus decided");
+        span.record("decided_round", round.0);
+        if let Some(leader) = leader {
+            span.record("leader_index", leader);
+            let peer = parts.net.peers().get(usize::from(leader));
+            span.record("leader_name", peer.map_or("", |p| p.name.as_str()));
+        }
 
         let value = self.values.get(&hash).ok_or(ConsensusError::UnknownValue(duty))?;
         let taken = if duty.kind == DutyType::InfoSync {

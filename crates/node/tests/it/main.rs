@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod start;

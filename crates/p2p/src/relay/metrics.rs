@@ -9,26 +9,26 @@ use prometheus_client::{
 };
 
 /// `peer`, `peer_cluster`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ClientLabel {
     peer: String,
     peer_cluster: String,
 }
 
 /// `type`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct TypeLabel {
     r#type: &'static str,
 }
 
 /// `status`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct StatusLabel {
     status: &'static str,
 }
 
 /// `reason`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ReasonLabel {
     reason: &'static str,
 }
@@ -124,6 +124,19 @@ impl RelayMetrics {
             m.circuit_duration.clone(),
         );
         m
+    }
+
+    /// Makes a series of each metric with labels, so that a list of them shows labels and buckets.
+    pub fn touch(&self) {
+        trireme_core::metrics::touch(&self.connections);
+        trireme_core::metrics::touch(&self.active);
+        trireme_core::metrics::touch(&self.ping);
+        trireme_core::metrics::touch(&self.reservations);
+        trireme_core::metrics::touch(&self.circuits);
+        trireme_core::metrics::touch(&self.reservation_answers);
+        trireme_core::metrics::touch(&self.reservation_refusals);
+        trireme_core::metrics::touch(&self.circuit_answers);
+        trireme_core::metrics::touch(&self.circuit_refusals);
     }
 
     fn label(peer: &str, cluster: &str) -> ClientLabel {

@@ -101,6 +101,8 @@ impl Loki {
                 address,
                 labels: labels.clone(),
                 lines,
+                batch: Vec::new(),
+                size: 0,
             })
             .collect()
     }
@@ -140,6 +142,9 @@ pub struct Pusher {
     address: Url,
     labels: String,
     lines: mpsc::Receiver<Entry>,
+    /// What has been collected and not been pushed.
+    batch: Vec<Entry>,
+    size: usize,
 }
 
 impl Pusher {
@@ -155,16 +160,26 @@ impl Pusher {
             }
         };
         let mut stop = pin!(stop);
-        let mut failing = false;
+        tokio::select! { biased;
+            () = &mut stop => {}
+            () = self.push_all(&client) => {}
+        }
+        while let Ok(entry) = self.lines.try_recv() {
+            self.add(entry);
+        }
+        if !self.batch.is_empty() {
+            let _last_chance = tokio::time::timeout(LAST, self.push(&client)).await;
+        }
+    }
+
+    /// Pushes batch after batch for ever. Drop-safe.
+    async fn push_all(&mut self, client: &reqwest::Client) {
         loop {
-            let batch = tokio::select! { biased;
-                () = &mut stop => break,
-                batch = self.collect() => batch,
-            };
-            let mut wait = WAITS.0;
-            while let Err(error) = self.push(&client, &batch).await {
-                if !failing {
-                    failing = true;
+            self.collect().await;
+            let (mut wait, mut told) = (WAITS.0, false);
+            while let Err(error) = self.push(client).await {
+                if !told {
+                    told = true;
                     tracing::warn!(
                         address = redacted(self.address.as_str()),
                         error = error.text,
@@ -172,53 +187,43 @@ impl Pusher {
                     );
                 }
                 if error.refused {
-                    log_counters()
-                        .dropped
-                        .inc_by(u64::try_from(batch.len()).unwrap_or(u64::MAX));
+                    let n = u64::try_from(self.batch.len()).unwrap_or(u64::MAX);
+                    log_counters().dropped.inc_by(n);
                     break;
                 }
-                tokio::select! { biased;
-                    () = &mut stop => return,
-                    () = tokio::time::sleep(wait) => wait = wait.saturating_mul(2).min(WAITS.1),
-                }
+                tokio::time::sleep(wait).await;
+                wait = wait.saturating_mul(2).min(WAITS.1);
             }
-            failing = false;
-        }
-        let mut left = Vec::new();
-        while let Ok(entry) = self.lines.try_recv() {
-            left.push(entry);
-        }
-        if !left.is_empty() {
-            let _last_chance = tokio::time::timeout(LAST, self.push(&client, &left)).await;
+            self.batch.clear();
+            self.size = 0;
         }
     }
 
-    /// The next batch: what comes within a second of its first line. Drop-safe only until the first line, which is when
-    /// the node stops or nobody is there to lose anything.
-    async fn collect(&mut self) -> Vec<Entry> {
+    /// The next batch: what comes within a second of its first line. Drop-safe.
+    async fn collect(&mut self) {
         let Some(first) = self.lines.recv().await else {
             return std::future::pending().await;
         };
-        let mut size = first.line.len();
-        let mut batch = vec![first];
+        self.add(first);
         let until = tokio::time::Instant::now() + EVERY;
-        while size < BATCH.saturating_sub(LINE) {
+        while self.size < BATCH.saturating_sub(LINE) {
             match tokio::time::timeout_at(until, self.lines.recv()).await {
-                Ok(Some(entry)) => {
-                    size = size.saturating_add(entry.line.len());
-                    batch.push(entry);
-                }
+                Ok(Some(entry)) => self.add(entry),
                 Ok(None) | Err(_) => break,
             }
         }
-        batch
     }
 
-    async fn push(&self, client: &reqwest::Client, batch: &[Entry]) -> Result<(), NotPushed> {
+    fn add(&mut self, entry: Entry) {
+        self.size = self.size.saturating_add(entry.line.len());
+        self.batch.push(entry);
+    }
+
+    async fn push(&self, client: &reqwest::Client) -> Result<(), NotPushed> {
         let request = PushRequest {
             streams: vec![Stream {
                 labels: self.labels.clone(),
-                entries: batch.to_vec(),
+                entries: self.batch.clone(),
             }],
         };
         let body = snap::raw::Encoder::new()

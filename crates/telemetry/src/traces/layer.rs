@@ -141,7 +141,7 @@ impl Fields {
             (_, duty, step) => {
                 self.rest.extend(duty.map(|d| KeyValue::new("duty", d)));
                 self.rest.extend(step.map(|s| KeyValue::new("step", s)));
-                (name.into(), self.rest, None)
+                (names::of_other(name).into(), self.rest, None)
             }
         }
     }

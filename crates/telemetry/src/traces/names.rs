@@ -22,6 +22,14 @@ pub(super) fn of_step(step: &str) -> String {
         .map_or_else(|| format!("core/{step}"), |(_, name)| (*name).to_owned())
 }
 
+/// The name of any other span.
+pub(super) fn of_other(name: &'static str) -> &'static str {
+    match name {
+        "qbft" => "core/qbft.runInstance",
+        other => other,
+    }
+}
+
 /// The name of the span around everything that is done for a duty, from its text form `slot/type`.
 pub(super) fn of_duty(duty: &str) -> String {
     format!("core/duty.{}", duty.split_once('/').map_or(duty, |(_, kind)| kind))
@@ -35,6 +43,7 @@ mod tests {
     fn duties_are_named_by_their_type_and_unknown_steps_by_themselves() {
         assert_eq!(of_duty("12/sync_message"), "core/duty.sync_message");
         assert_eq!(of_step("bcast.broadcast"), "core/broadcaster.Broadcast");
+        assert_eq!(of_other("qbft"), "core/qbft.runInstance");
         assert_eq!(of_step("priority.propose"), "core/priority.propose");
     }
 }
