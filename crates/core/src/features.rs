@@ -149,19 +149,16 @@ impl Feature {
             | Self::Linear
             | Self::AttestationInclusion
             | Self::MockAlpha
-            | Self::ChainSplitHalt => None,
-            Self::FetchOnlyCommIdx0 => {
-                Some("attestation data is asked for once per slot, for one committee, at every fork")
-            }
+            | Self::ChainSplitHalt
+            | Self::DisableDutiesCache
+            | Self::FetchOnlyCommIdx0
+            | Self::FetchAttOnBlock
+            | Self::FetchAttOnBlockWithDelay => None,
             Self::AggSigDbV2 => Some("there is one database of aggregates"),
             Self::JsonRequests => Some("the beacon node is asked for SSZ where it offers it"),
             Self::GnosisBlockHotfix => Some("blocks of Gnosis and Chiado need no special treatment"),
             Self::SseReorgDuties => Some("duties are resolved again when their dependent root changes"),
             Self::Quic => Some("connections are made over TCP"),
-            Self::FetchAttOnBlock | Self::FetchAttOnBlockWithDelay => {
-                Some("attestation data is fetched a third into the slot")
-            }
-            Self::DisableDutiesCache => Some("duties are kept for their epoch"),
         }
     }
 

@@ -47,8 +47,10 @@ pub enum Uncountable {
     Priority(String),
 }
 
-/// The key of a topic or priority.
-fn key(any: Option<&Any>) -> [u8; 32] {
+/// What a topic or priority is known by: its hash.
+type Key = [u8; 32];
+
+fn key(any: Option<&Any>) -> Key {
     any.map_or([0; 32], |any| digest(&any.encode_to_vec()))
 }
 
@@ -87,6 +89,12 @@ struct Tally {
     seen: usize,
 }
 
+/// What was said about a topic.
+struct Talk {
+    topic: Option<Any>,
+    tallies: BTreeMap<Key, Tally>,
+}
+
 /// The result that a node proposes: what at least `min_required` of the messages want, best first. `msgs` come first the
 /// node's own, then in the order of their arrival; they become part of the result.
 ///
@@ -105,14 +113,15 @@ pub fn calculate(msgs: &[pb::PriorityMsg], min_required: usize) -> Result<Priori
         }
     }
 
-    let mut topics: BTreeMap<[u8; 32], (Option<Any>, BTreeMap<[u8; 32], Tally>)> = BTreeMap::new();
+    let mut topics: BTreeMap<Key, Talk> = BTreeMap::new();
     for proposal in by_peer.values().flat_map(|msg| &msg.topics) {
-        let (_, tallies) = topics
-            .entry(key(proposal.topic.as_ref()))
-            .or_insert_with(|| (proposal.topic.clone(), BTreeMap::new()));
+        let talk = topics.entry(key(proposal.topic.as_ref())).or_insert_with(|| Talk {
+            topic: proposal.topic.clone(),
+            tallies: BTreeMap::new(),
+        });
         for (score, priority) in (1..=FIRST).rev().zip(&proposal.priorities) {
-            let seen = tallies.len();
-            let tally = tallies.entry(key(Some(priority))).or_insert_with(|| Tally {
+            let seen = talk.tallies.len();
+            let tally = talk.tallies.entry(key(Some(priority))).or_insert_with(|| Tally {
                 priority: priority.clone(),
                 score: 0,
                 seen,
@@ -124,15 +133,15 @@ pub fn calculate(msgs: &[pb::PriorityMsg], min_required: usize) -> Result<Priori
     let needed = i64::try_from(min_required.saturating_sub(1))
         .unwrap_or(i64::MAX)
         .saturating_mul(FIRST);
-    let topics = topics.into_values().map(|(topic, tallies)| {
-        let mut kept: Vec<Tally> = tallies.into_values().filter(|t| t.score > needed).collect();
+    let topics = topics.into_values().map(|talk| {
+        let mut kept: Vec<Tally> = talk.tallies.into_values().filter(|t| t.score > needed).collect();
         kept.sort_by_key(|t| (Reverse(t.score), t.seen));
         let scored = |t: Tally| pb::PriorityScoredResult {
             priority: Some(t.priority),
             score: t.score,
         };
         pb::PriorityTopicResult {
-            topic,
+            topic: talk.topic,
             priorities: kept.into_iter().map(scored).collect(),
         }
     });
