@@ -96,6 +96,7 @@ fn all_wrong_settings_of_a_node_are_told_together() {
             "--monitoring-address=3620",
             "--beacon-node-headers=novalue",
             "--beacon-node-timeout=2",
+            "--feature-set=gamma",
         ],
         dir.path(),
     );
@@ -108,10 +109,11 @@ fn all_wrong_settings_of_a_node_are_told_together() {
         "beacon-node-headers: each header must be name=value",
         "beacon-node-timeout: ",
         "beacon-node-endpoints: missing",
+        "feature-set: unknown min status \"gamma\"",
     ] {
         assert!(error.contains(&format!("--{flag}")), "{flag}\n{error}");
     }
-    assert!(error.starts_with("8 settings are wrong:"), "{error}");
+    assert!(error.starts_with("9 settings are wrong:"), "{error}");
 }
 
 #[test]
