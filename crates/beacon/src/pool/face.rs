@@ -203,11 +203,20 @@ impl BeaconNode for Pool {
     }
 
     fn submit_attestations(&self, atts: Vec<VersionedAttestation>) -> Answer<'_, ()> {
+        let (slot, indices) = (
+            atts.first().map(|a| a.attestation.data().slot.0),
+            atts.iter().filter_map(|a| a.validator_index).map(|i| i.0).collect::<Vec<_>>(),
+        );
         let send = asking(move |endpoint: Arc<Endpoint>| {
             let atts = atts.clone();
             async move { endpoint.client.submit_attestations(atts).await }
         });
-        self.to_all(Call::SubmitAttestations, Some(Topic::Attestations), send)
+        Box::pin(async move {
+            let sent = self.to_all(Call::SubmitAttestations, Some(Topic::Attestations), send);
+            sent.await?;
+            tracing::info!(slot, validator_indices = ?indices, "Published attestations");
+            Ok(())
+        })
     }
 
     fn submit_proposal(&self, block: Arc<VersionedSignedProposal>) -> Answer<'_, ()> {
@@ -228,11 +237,20 @@ impl BeaconNode for Pool {
     }
 
     fn submit_aggregates(&self, aggregates: Vec<VersionedSignedAggregateAndProof>) -> Answer<'_, ()> {
+        let (slot, indices) = (
+            aggregates.first().map(|a| a.data().slot.0),
+            aggregates.iter().map(|a| a.aggregator_index().0).collect::<Vec<_>>(),
+        );
         let send = asking(move |endpoint: Arc<Endpoint>| {
             let aggregates = aggregates.clone();
             async move { endpoint.client.submit_aggregates(aggregates).await }
         });
-        self.to_all(Call::SubmitAggregates, Some(Topic::Attestations), send)
+        Box::pin(async move {
+            let sent = self.to_all(Call::SubmitAggregates, Some(Topic::Attestations), send);
+            sent.await?;
+            tracing::info!(slot, validator_indices = ?indices, "Published aggregates");
+            Ok(())
+        })
     }
 
     fn submit_sync_messages(&self, messages: Vec<SyncCommitteeMessage>) -> Answer<'_, ()> {

@@ -138,7 +138,7 @@ async fn block_is_sent_in_ssz_and_in_json_to_a_node_that_knows_no_ssz() {
     assert!(serde_json::from_slice::<serde_json::Value>(&seen[1].body).unwrap()["message"].is_object());
 }
 
-fn vote(fork: Fork) -> VersionedAttestation {
+pub(crate) fn vote(fork: Fork) -> VersionedAttestation {
     let single = SingleAttestation {
         committee_index: CommitteeIndex(2),
         attester_index: ValidatorIndex(7),
