@@ -168,8 +168,9 @@ const PRESET: &[(&str, &str)] = &[
     ("DOMAIN_APPLICATION_BUILDER", "0x00000001"),
 ];
 
-/// The whole answer's `data`.
-pub(crate) fn spec(chain: &ChainConfig, epochs_per_sync_period: u64) -> Value {
+/// What `/eth/v1/config/spec` answers as its `data`.
+#[must_use]
+pub fn spec(chain: &ChainConfig, epochs_per_sync_period: u64) -> Value {
     let mut spec: Map<String, Value> = PRESET.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
     let mut set = |key: String, value: String| spec.insert(key, Value::String(value));
     set("CONFIG_NAME".into(), chain.name.clone());

@@ -21,7 +21,7 @@ pub(super) fn routes() -> Router<At> {
         .route("/eth/v1/node/health", get(health))
         .route("/eth/v1/node/peer_count", get(peer_count))
         .route("/eth/v1/node/identity", get(identity))
-        .route("/eth/v1/config/spec", get(spec))
+        .route("/eth/v1/config/spec", get(constants))
         .route("/eth/v1/config/fork_schedule", get(fork_schedule))
         .route("/eth/v1/config/deposit_contract", get(deposit_contract))
         .route("/eth/v1/beacon/genesis", get(genesis))
@@ -40,7 +40,7 @@ async fn health(State(at): Of) -> StatusCode {
     }
 }
 
-async fn spec(State(at): Of) -> Json<Value> {
+async fn constants(State(at): Of) -> Json<Value> {
     let judge = at.judge();
     let view = judge.view(at.door.face, at.now());
     data(spec::spec(view.chain(), judge.config().epochs_per_sync_period))

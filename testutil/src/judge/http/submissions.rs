@@ -130,7 +130,10 @@ fn read_votes(fork: Fork, bytes: &[u8]) -> Result<Vec<SubmittedVote>, ApiError> 
 
 async fn aggregates_v1(State(at): Of, headers: HeaderMap, bytes: Bytes) -> Result<(), ApiError> {
     // The old form names no fork; it is that of the chain, and there is none since Electra.
-    let fork = at.judge().chain().fork(at.judge().chain().slot_at(at.now()));
+    let fork = {
+        let judge = at.judge();
+        judge.chain().fork(judge.chain().slot_at(at.now()))
+    };
     if fork >= Fork::Electra {
         return Err(ApiError::bad("since Electra aggregates are taken by /eth/v2"));
     }

@@ -9,31 +9,35 @@ use futures::StreamExt as _;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use trireme_eth2::{AttesterDuty, ChainSpec, DomainType, ProposalResponse, ProposerDuty, SyncDuty, ValidatorInfo};
-use trireme_testutil::judge::{Report, Server, report};
+use trireme_testutil::judge::{Report, Server};
 
 use super::*;
 
 /// A listening judge whose time the test sets.
-struct Bench {
-    court: Court,
-    server: Server,
+pub(super) struct Bench {
+    pub(super) court: Court,
+    pub(super) server: Server,
     time: Arc<AtomicU64>,
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl Bench {
-    async fn new(fork: Fork) -> Self {
+    pub(super) async fn new(fork: Fork) -> Self {
         Self::of(chain(fork, 16)).await
     }
 
     async fn of(chain: ChainConfig) -> Self {
+        Self::with(JudgeConfig::new(chain), 1).await
+    }
+
+    pub(super) async fn with(config: JudgeConfig, askers: usize) -> Self {
         // The court makes what is submitted, on a chain of its own that is the same.
-        let court = Court::of(chain.clone());
+        let court = Court::with(config.clone());
         let time = Arc::new(AtomicU64::new(0));
         let clock = Arc::clone(&time);
         let now = Arc::new(move || Duration::from_millis(clock.load(Ordering::SeqCst)));
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let server = Server::start(Judge::new(chain), now).await.unwrap();
+        let server = Server::start_for(Judge::with(config), now, askers).await.unwrap();
         let bench = Self {
             court,
             server,
@@ -44,25 +48,27 @@ impl Bench {
         bench
     }
 
-    /// Half a second into a slot.
-    fn set_slot(&self, slot: u64) {
-        self.time.store(
-            u64::try_from(self.court.at(slot).as_millis()).unwrap(),
-            Ordering::SeqCst,
-        );
+    pub(super) fn set(&self, time: Duration) {
+        self.time
+            .store(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
-    fn url(&self, path: &str) -> String {
+    /// Half a second into a slot.
+    pub(super) fn set_slot(&self, slot: u64) {
+        self.set(self.court.at(slot));
+    }
+
+    pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.server.url())
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(super) async fn get(&self, path: &str) -> Value {
         let answer = self.client.get(self.url(path)).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
-    async fn status(&self, path: &str) -> (u16, Value) {
+    pub(super) async fn status(&self, path: &str) -> (u16, Value) {
         let answer = self.client.get(self.url(path)).send().await.unwrap();
         (
             answer.status().as_u16(),
@@ -70,7 +76,7 @@ impl Bench {
         )
     }
 
-    async fn post(&self, path: &str, fork: Fork, body: &Value) -> (u16, Value) {
+    pub(super) async fn post(&self, path: &str, fork: Fork, body: &Value) -> (u16, Value) {
         let request = self
             .client
             .post(self.url(path))
@@ -83,7 +89,7 @@ impl Bench {
         )
     }
 
-    async fn publish(&self, block: &VersionedSignedProposal) -> (u16, Value) {
+    pub(super) async fn publish(&self, block: &VersionedSignedProposal) -> (u16, Value) {
         let request = self.client.post(self.url("/eth/v2/beacon/blocks")).body(block.to_ssz());
         let request = request.header("Content-Type", "application/octet-stream");
         let answer = request
@@ -97,12 +103,12 @@ impl Bench {
         )
     }
 
-    fn report(&self, slots: std::ops::Range<u64>) -> Report {
+    pub(super) fn report(&self, slots: std::ops::Range<u64>) -> Report {
         self.server.with(|judge| report(judge, slots))
     }
 }
 
-fn data<T: serde::de::DeserializeOwned>(answer: &Value) -> T {
+pub(super) fn data<T: serde::de::DeserializeOwned>(answer: &Value) -> T {
     serde_json::from_value(answer["data"].clone()).unwrap()
 }
 

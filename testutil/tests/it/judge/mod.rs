@@ -1,8 +1,16 @@
 //! The judge, handed by hand what it must take, refuse or call slashable.
 
+mod aggregates;
+mod builder;
+mod doors;
+mod faces;
 mod http;
+mod pool;
 mod rules;
 mod slashable;
+mod statements;
+mod sync;
+mod turns;
 mod vectors;
 
 use std::{sync::Arc, time::Duration};
@@ -13,8 +21,8 @@ use trireme_eth2::{
 };
 use trireme_tbls::SecretKey;
 use trireme_testutil::judge::{
-    BlockView, ChainConfig, HOODI, Ingredients, Judge, JudgeConfig, Purpose, Refused, SubmittedVote, Taken, Verifier,
-    domain, signing_root,
+    BlockView, ChainConfig, Claim, DutyKind, HOODI, Ingredients, Judge, JudgeConfig, Purpose, Refused, SubmittedVote,
+    Taken, Verifier, domain, report, signing_root,
 };
 
 /// A judge, the validators' secrets, and a client that does everything right unless told otherwise.
@@ -37,6 +45,17 @@ fn chain(fork: Fork, validators: u8) -> ChainConfig {
         .map(|n| BlsPubkey(key(n).public_key().to_bytes()))
         .collect();
     ChainConfig::new(GENESIS, fork, HOODI, keys)
+}
+
+/// A judge that counts everything and has the validators' secrets.
+fn everything(chain: ChainConfig) -> JudgeConfig {
+    let validators = u8::try_from(chain.validators.len()).unwrap();
+    let secrets = (0..validators).map(|n| (ValidatorIndex(n.into()), Arc::new(key(n))));
+    JudgeConfig {
+        counted: DutyKind::ALL.into(),
+        secrets: secrets.collect(),
+        ..JudgeConfig::new(chain)
+    }
 }
 
 impl Court {
@@ -62,6 +81,16 @@ impl Court {
     /// Half a second into a slot.
     fn at(&self, slot: u64) -> Duration {
         self.judge.chain().start(Slot(slot)) + Duration::from_millis(500)
+    }
+
+    /// Three seconds into a slot of four: when aggregates have been made.
+    fn late_in(&self, slot: u64) -> Duration {
+        self.judge.chain().start(Slot(slot)) + Duration::from_secs(3)
+    }
+
+    /// Which of the claims hold.
+    fn genuine<const N: usize>(&self, claims: [Claim; N]) -> [bool; N] {
+        self.verifier.verify(&claims).try_into().unwrap()
     }
 
     fn sign(&self, validator: u64, object: Root, purpose: Purpose, epoch: u64) -> BlsSignature {
@@ -108,6 +137,38 @@ impl Court {
     fn submit(&mut self, at: u64, vote: SingleAttestation) -> Result<Taken, Refused> {
         let fork = self.judge.chain().fork(vote.data.slot);
         self.submit_vote(self.at(at), fork, SubmittedVote::Single(vote))
+    }
+
+    /// Lets everybody who attests in a slot vote for the same; answers with the data.
+    fn everybody_votes(&mut self, slot: u64) -> AttestationData {
+        let data = self.data(slot);
+        let epoch = self.judge.chain().epoch(Slot(slot));
+        let committees = self.judge.committees(epoch);
+        for validator in committees.attesters(Slot(slot)) {
+            let seat = committees.seat(validator).unwrap();
+            let signature = self.sign(validator.0, hash_tree_root(&data), Purpose::Attester, epoch.0);
+            let vote = SingleAttestation {
+                committee_index: seat.committee,
+                attester_index: validator,
+                data,
+                signature,
+            };
+            assert_eq!(self.submit(slot, vote), Ok(Taken::First));
+        }
+        data
+    }
+
+    /// A chain of which all kinds of duty are counted, and who signs what is known.
+    fn counting(chain: ChainConfig) -> Self {
+        Self::with(everything(chain))
+    }
+
+    /// What became of a slot's duties of one kind: expected, completed, and the reasons of the others.
+    fn counted(&mut self, kind: DutyKind, slot: u64) -> (u64, u64, Vec<String>) {
+        let counted = report(&mut self.judge, slot..slot + 1);
+        let duty = counted.duties.get(&kind).cloned().unwrap_or_default();
+        let reasons = duty.missed.into_iter().map(|m| m.reason).collect();
+        (duty.expected, duty.completed, reasons)
     }
 
     // === Blocks

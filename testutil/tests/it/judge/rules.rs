@@ -1,9 +1,7 @@
 //! What is taken, and each reason to refuse, made by hand.
 
-use trireme_eth2::{ForkedSignedBlock, phase0};
-use trireme_testutil::judge::{DutyKind, report};
-
 use super::*;
+use trireme_eth2::{ForkedSignedBlock, phase0};
 
 const FORKS: [Fork; 7] = Fork::ALL;
 

@@ -4,7 +4,7 @@
 //! written after the specifications, from the SSZ form of the blocks that this test makes (hoodi's fork versions). The
 //! same data decodes there, so layout, limits and merkleisation of every fork agree.
 
-use trireme_eth2::{ForkedAttestation, electra, phase0};
+use trireme_eth2::{ForkedAttestation, VersionedSignedAggregateAndProof, electra, phase0};
 
 use super::*;
 
@@ -144,4 +144,192 @@ fn blocks_votes_and_reveals_have_the_roots_of_the_consensus_specifications() {
         // The view that the judge takes of a signed block is of the same root.
         assert_eq!(BlockView::of(&signed).root, block, "{fork}");
     }
+}
+
+/// Fork; what is signed for an aggregate, a selection, a sync message, a sync selection, a contribution and an exit.
+const SIGNED: [(Fork, [&str; 6]); 7] = [
+    (
+        Fork::Phase0,
+        [
+            "0x6f292dd2e31343782fe57239cad736067ccd4364be7298ef4893b4729739e8a6",
+            "0xfa1f4818b0054350279980fc5baf1c24b07a94ee00251be9d72c40881c34b405",
+            "0x7c59232e1f4bbddf29f185e9381302eecca4d0c8e734d5017d2d0cd397063542",
+            "0x3218277758eb9d5a33e0875d596a468b45e826ee23c291baa0f1bda3d6937832",
+            "0x6b7e00bb83b86fbf4e38c248c42c03664854993e053f53ad7c1e9d5e1ef50e25",
+            "0xd0c0335264fd6b45b1aef73e4081dbb1a85b40bef1cea68556b59d0414093754",
+        ],
+    ),
+    (
+        Fork::Altair,
+        [
+            "0x74e3b05832f1cabc9f31a446be38668ba177da39ad41cfd05f3a21e728d193fb",
+            "0x745499e5a6bd7862af9ebe903ee0798211d1b42c546e046fc4ca149dcbef965a",
+            "0x12187bd65d2d03a01f57c842e536df42f50272b19391ef92f90ca78807942640",
+            "0xac5fce0d50477f1d26eab636e3c9296419fef61050bc7c06d92d64b0e0a0eee2",
+            "0x858165f67b8e36d438c0234de15cfbae663883b7ad3b72e862693cf2afb1aa24",
+            "0xe81c6ce2f51e165a7d5e26f29e8c1308b90e9f763c2b1ed23d5f5ec61908062e",
+        ],
+    ),
+    (
+        Fork::Bellatrix,
+        [
+            "0xf30fef62956b76caaded663af2dd400b6f745f98f3bd4200684ae417cccdf484",
+            "0x19ce3ae2b783c3aa8286bcf30a65e720cc4b764cbcaf3af994c9e0c196e8ed25",
+            "0x9f5111f4e50b2e274bda7bf465f7c19fb0da42df1f0fbf6a8dc5d76d4ba6c187",
+            "0xec972239afeef367194819dbd3e73b455e2b858fe674808bf06b1ec5588c31cb",
+            "0x1cbfcc1efa138edf1c88315b3607350fef22212ea5e01e8d34214146ca5cb20a",
+            "0xa686e61f713444249184c5936f96cf4b1892c42c9704136c573367e716189bf8",
+        ],
+    ),
+    (
+        Fork::Capella,
+        [
+            "0x80d5a84ea6a6a96e77ebffc4f7ef7b6039569a4abf2099c67cabc4332c371aaa",
+            "0xc3ada69f0f4aee0b1a76460caa14b75732f60626e410e13d7f9625ea5170bc89",
+            "0xdb1e6ac0348a366dea82e8820a670c6859589d29c8f43466c64b7efe07946a35",
+            "0x0a334a244898ea26d4722dd7ce29a41c1319fbb5eff8a70bb8195e4aa644f50b",
+            "0x9e69ea273e2a77eb243321399b22208b184e5b0c59cc23c925e0e56e49906ba2",
+            "0x2ba20ecc0f5df22a9ada0af36bb3f052a305a4dcf5bba589260fad66ca40c34b",
+        ],
+    ),
+    (
+        Fork::Deneb,
+        [
+            "0x1a5227d7dd12e4b74578ff77b00d84473a2982693d2c0fd2393ac3f655293c1a",
+            "0x0e560876d15107c9e34bb4938d90bb18f42883c2cb1968aa9e739be18fa8bce2",
+            "0xaadca0d18276b84fd1fe8bc58c1a702a87cae326bf9e2f131468567da883e871",
+            "0x1b9d614d561cb3101f08f5110fb59459a6490dc92b8424031f1e811ba60178b6",
+            "0x1345e8574333f0ae699efec2f8f58fde678e84ae0792f226e6f98383bc505959",
+            "0x2ba20ecc0f5df22a9ada0af36bb3f052a305a4dcf5bba589260fad66ca40c34b",
+        ],
+    ),
+    (
+        Fork::Electra,
+        [
+            "0x54c9c5fdbc0df03fbe8521db3026e112eac5fbd0c7c70cf5e3326c5245e13d75",
+            "0xe102367eef5d093e1599a107e7fbb6c3c6e6337ba8a9d098c389fad6240675ab",
+            "0x0d559c50cc9e633b6a287636846a6cbaaf1c05be7e6ab6cc2967b5a9614004cf",
+            "0x6d1d15b0b234a355b516b18371eb9a063d1d037bfb954e098d226851f2405f11",
+            "0x667db63e0b7046a66ee81d7fe19a327ce4c4e04e86e6616c87a0ec2183e94e75",
+            "0x2ba20ecc0f5df22a9ada0af36bb3f052a305a4dcf5bba589260fad66ca40c34b",
+        ],
+    ),
+    (
+        Fork::Fulu,
+        [
+            "0x4dcac94179b975870c91f4ac000827e5c547504ad0143fd714dfeb90fe280095",
+            "0xd72224df2363b3b1836336fbac761eefdbbd13d8d9a1d8297f882250722d5dbe",
+            "0xe962f3ffadd889930df59b006f68ad7891e73c9f5dc0b3ce748e01373db356c5",
+            "0x3df9d3c294f2a2362a655ed7ee2a79561bb0d7ec4f59579bee28ad123ded67b1",
+            "0xfa04540d7ed943a834e9e13a6733079e518632f2cb94877d704ce93daefaa7b6",
+            "0x2ba20ecc0f5df22a9ada0af36bb3f052a305a4dcf5bba589260fad66ca40c34b",
+        ],
+    ),
+];
+
+/// What is signed for a registration, the same in every fork.
+const REGISTRATION: &str = "0x912c2dd4ab549597e17952ad8ec3dfa5ed5a6a72599a6e277ae4b40bfb9f5979";
+
+#[test]
+fn every_other_kind_of_message_is_signed_as_the_consensus_specifications_have_it() {
+    let (signature, selection_proof) = (BlsSignature([4; 96]), BlsSignature([5; 96]));
+    let checkpoint = |byte: u8| trireme_eth2::Checkpoint {
+        epoch: Epoch(0),
+        root: Root([byte; 32]),
+    };
+    let data = AttestationData {
+        slot: Slot(5),
+        index: CommitteeIndex(0),
+        beacon_block_root: Root([1; 32]),
+        source: checkpoint(2),
+        target: checkpoint(3),
+    };
+    let old = phase0::SignedAggregateAndProof {
+        message: phase0::AggregateAndProof {
+            aggregator_index: ValidatorIndex(3),
+            aggregate: phase0::Attestation {
+                aggregation_bits: some_bits(),
+                data,
+                signature,
+            },
+            selection_proof,
+        },
+        signature,
+    };
+    let mut committee_bits = ssz_types::BitVector::new();
+    committee_bits.set(1, true).unwrap();
+    let new = electra::SignedAggregateAndProof {
+        message: electra::AggregateAndProof {
+            aggregator_index: ValidatorIndex(3),
+            aggregate: electra::Attestation {
+                aggregation_bits: some_bits(),
+                data,
+                signature,
+                committee_bits,
+            },
+            selection_proof,
+        },
+        signature,
+    };
+    let mut aggregation_bits = ssz_types::BitVector::new();
+    [7, 77].iter().for_each(|bit| aggregation_bits.set(*bit, true).unwrap());
+    let contribution = trireme_eth2::SignedContributionAndProof {
+        message: trireme_eth2::ContributionAndProof {
+            aggregator_index: ValidatorIndex(3),
+            contribution: trireme_eth2::SyncCommitteeContribution {
+                slot: Slot(5),
+                beacon_block_root: Root([1; 32]),
+                subcommittee_index: 2,
+                aggregation_bits,
+                signature,
+            },
+            selection_proof,
+        },
+        signature,
+    };
+    let message = trireme_eth2::SyncCommitteeMessage {
+        slot: Slot(5),
+        beacon_block_root: Root([1; 32]),
+        validator_index: ValidatorIndex(3),
+        signature,
+    };
+    let exit = trireme_eth2::SignedVoluntaryExit {
+        message: trireme_eth2::VoluntaryExit {
+            epoch: Epoch(0),
+            validator_index: ValidatorIndex(3),
+        },
+        signature,
+    };
+    let registration = trireme_eth2::SignedValidatorRegistrationV1 {
+        message: trireme_eth2::ValidatorRegistrationV1 {
+            fee_recipient: trireme_eth2::ExecutionAddress([6; 20]),
+            gas_limit: 60_000_000,
+            timestamp: 1_700_000_000,
+            pubkey: BlsPubkey([7; 48]),
+        },
+        signature,
+    };
+    for (fork, expected) in SIGNED {
+        let mut court = Court::new(fork, 16);
+        let (at, judge) = (court.at(5), &mut court.judge);
+        let aggregate = if fork >= Fork::Electra {
+            VersionedSignedAggregateAndProof::Fulu(new.clone())
+        } else {
+            VersionedSignedAggregateAndProof::Deneb(old.clone())
+        };
+        let [aggregate, selection] = judge.claims_of_aggregate(at, &aggregate).unwrap();
+        let sync = judge.claim_of_sync_message(at, &message).unwrap();
+        let [contribution, sync_selection] = judge.claims_of_contribution(at, &contribution).unwrap();
+        let exit = judge.claim_of_exit(at, &exit).unwrap();
+        let found = [aggregate, selection, sync, sync_selection, contribution, exit];
+        assert_eq!(found.map(|claim| claim.root.to_string()), expected, "{fork}");
+        let registration = judge.claim_of_registration(&registration);
+        assert_eq!(registration.root.to_string(), REGISTRATION, "{fork}");
+    }
+}
+
+fn some_bits<N: ssz_types::typenum::Unsigned + Clone>() -> ssz_types::BitList<N> {
+    let mut bits = ssz_types::BitList::with_capacity(4).unwrap();
+    [0, 2, 3].iter().for_each(|bit| bits.set(*bit, true).unwrap());
+    bits
 }
