@@ -179,7 +179,7 @@ struct SyncSubscription {
     #[serde(rename = "validator_index")]
     _validator_index: ValidatorIndex,
     #[serde(rename = "sync_committee_indices")]
-    _sync_committee_indices: Vec<String>,
+    _sync_committee_indices: Vec<CommitteeIndex>,
     #[serde(rename = "until_epoch")]
     _until_epoch: Epoch,
 }
