@@ -45,6 +45,7 @@ pub mod scheme;
 pub mod sigagg;
 pub mod step;
 mod subjects;
+pub mod synthetic;
 pub mod time;
 pub mod tracker;
 pub mod validatorapi;

@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use crate::{ports::BeaconNode, registrations::Registrations, scheduler::SlotTick, validators::ValidatorCache};
+use crate::{ports::BeaconNode, registrations::Registrations, time::SlotTick, validators::ValidatorCache};
 
 /// A slot subscriber.
 pub struct ProposalPreparation {

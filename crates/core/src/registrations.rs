@@ -25,9 +25,8 @@ use crate::{
     data::SignedData,
     ids::PubKey,
     ports::{BeaconNode, Clock, Entropy},
-    scheduler::SlotTick,
     scheme::{Claim, Scheme, Signer},
-    time::SlotTiming,
+    time::{SlotTick, SlotTiming},
 };
 
 /// Why a list of registrations cannot be used.

@@ -98,3 +98,18 @@ impl SlotTiming {
             .saturating_mul(u32::try_from(self.slots_per_epoch).unwrap_or(u32::MAX))
     }
 }
+
+/// A slot has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotTick {
+    /// The slot.
+    pub slot: Slot,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// It is the first slot of its epoch.
+    pub first_in_epoch: bool,
+    /// It is the last slot of its epoch.
+    pub last_in_epoch: bool,
+    /// It is the first slot since the start of the node.
+    pub first_seen: bool,
+}

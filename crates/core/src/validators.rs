@@ -16,7 +16,7 @@ use crate::{
     ids::PubKey,
     metrics::CacheMetrics,
     ports::{BeaconError, BeaconNode},
-    scheduler::SlotTick,
+    time::SlotTick,
 };
 
 /// Label of the cache's metrics.

@@ -152,6 +152,10 @@ pub struct ProposalConfig {
     pub graffiti: Vec<String>,
     /// `--graffiti-disable-client-append`.
     pub graffiti_disable_client_append: bool,
+    /// `--overrides-file`: registrations that replace those of the lock. It may be missing.
+    pub overrides_file: PathBuf,
+    /// `--synthetic-block-proposals`: made-up proposals, for tests.
+    pub synthetic: bool,
 }
 
 /// A network that is in no table.

@@ -13,6 +13,7 @@ mod keylock;
 mod known;
 mod listen;
 mod network;
+mod overrides;
 mod ready;
 mod run;
 mod stop;

@@ -26,7 +26,8 @@ use trireme_core::{
     metrics::CacheMetrics,
     ports::{BeaconNode, Clock, Entropy, StoreError},
     registrations::Registrations,
-    scheme::Bls,
+    scheme::{Bls, Scheme},
+    synthetic::SyntheticProposals,
 };
 use trireme_store::{Owner, SledStore};
 use trireme_telemetry::{Monitoring, health::HealthMetrics, metrics as telemetry};
@@ -36,6 +37,7 @@ use crate::{
     cluster::{self, Loaded},
     keylock::{KeyLock, TimestampLock},
     listen, network,
+    overrides::Overrides,
     ready::{BeaconPeers, Check, Ready},
     stop::{Parts, Shutdown},
     telling, vapi,
@@ -233,11 +235,13 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let beacon_peers = BeaconPeers::default();
     life.task("beacon node's peers", beacon_peers.clone().count(Arc::clone(&beacons)));
     let caches = CacheMetrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
-    let beacon: Arc<dyn BeaconNode> = Arc::new(DutiesOnce::new(
-        Arc::clone(&beacons) as _,
-        chain.slots_per_epoch,
-        caches.clone(),
-    ));
+    let every_time = config.features.enabled(Feature::DisableDutiesCache);
+    let beacon: Arc<dyn BeaconNode> = if every_time {
+        Arc::clone(&beacons) as _
+    } else {
+        let asked = Arc::clone(&beacons) as _;
+        Arc::new(DutiesOnce::new(asked, chain.slots_per_epoch, caches.clone()))
+    };
 
     // The workflow.
     let lives = Lives {
@@ -247,6 +251,25 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     };
     let cluster = Arc::new(loaded.cluster.clone());
     let registrations = Arc::new(Registrations::new(Arc::clone(&cluster), loaded.registrations.clone()));
+    let scheme: Arc<dyn Scheme> = Arc::new(scheme);
+    let overrides = Overrides {
+        path: config.proposals.overrides_file.clone(),
+        registrations: Arc::clone(&registrations),
+        chain: Arc::clone(&chain),
+        scheme: Arc::clone(&scheme),
+        entropy: Arc::clone(&entropy),
+    };
+    let seen = overrides.load()?;
+    life.task("registrations", overrides.watch(Arc::clone(&clock), seen));
+    let beacon: Arc<dyn BeaconNode> = if config.proposals.synthetic {
+        tracing::warn!(
+            "Synthetic proposals are on: every active validator proposes, mostly blocks that are never sent"
+        );
+        let (keys, slots) = (cluster.keys(), chain.slots_per_epoch);
+        Arc::new(SyntheticProposals::new(beacon, Arc::clone(&registrations), keys, slots))
+    } else {
+        beacon
+    };
     let workflow = Workflow::start(
         Ports {
             beacon: Arc::clone(&beacon),
@@ -255,7 +278,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
             clock: Arc::clone(&clock),
             compute: pool,
             entropy,
-            scheme: Arc::new(scheme),
+            scheme,
             caches,
         },
         Settings {
@@ -404,7 +427,7 @@ fn wishes(config: &NodeConfig, loaded: &Loaded) -> Wishes {
         versions.iter().map(ToString::to_string).collect(),
         &preferred,
         config.proposals.builder_api,
-        false,
+        config.proposals.synthetic,
         &config.features,
     )
 }

@@ -23,14 +23,12 @@ const NICKNAME: usize = 32;
 const GRAFFITI: usize = 32;
 const GRAFFITI_TOKEN: usize = 4;
 
-const NOT_BUILT: [(&str, &str); 12] = [
+const NOT_BUILT: [(&str, &str); 10] = [
     (
         "execution-client-rpc-endpoint",
         "signatures of smart-contract wallets are refused",
     ),
-    ("synthetic-block-proposals", "there are real duties only"),
     ("proc-directory", "other programs of the stack are not looked for"),
-    ("overrides-file", "the registrations in the lock are used"),
     ("fetch-feerecipient-updates", "the registrations in the lock are used"),
     ("publish-address", "no API is called"),
     ("publish-timeout", "no API is called"),
@@ -370,6 +368,8 @@ fn proposals(flags: &RunFlags, problems: &mut Problems) -> ProposalConfig {
         builder_api: problems.bool("builder-api", &flags.builder_api),
         graffiti,
         graffiti_disable_client_append: disable,
+        overrides_file: flags.overrides_file.clone().into(),
+        synthetic: problems.bool("synthetic-block-proposals", &flags.synthetic_block_proposals),
     }
 }
 

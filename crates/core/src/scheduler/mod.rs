@@ -23,8 +23,9 @@ use trireme_eth2::{ChainEvent, Epoch, ReorgEvent, Root, Slot, ValidatorIndex};
 pub use self::{
     duties::{Basis, DutyTable, NotResolved},
     metrics::SchedulerMetrics,
-    ticker::{SlotTick, SlotTicker},
+    ticker::SlotTicker,
 };
+pub use crate::time::SlotTick;
 use crate::{
     backoff,
     cluster::Cluster,

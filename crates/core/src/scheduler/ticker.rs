@@ -5,24 +5,12 @@
 
 use std::sync::Arc;
 
-use trireme_eth2::{Epoch, Slot};
+use trireme_eth2::Slot;
 
-use crate::{ports::Clock, time::SlotTiming};
-
-/// A slot has begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlotTick {
-    /// The slot.
-    pub slot: Slot,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// It is the first slot of its epoch.
-    pub first_in_epoch: bool,
-    /// It is the last slot of its epoch.
-    pub last_in_epoch: bool,
-    /// It is the first slot since the start of the node.
-    pub first_seen: bool,
-}
+use crate::{
+    ports::Clock,
+    time::{SlotTick, SlotTiming},
+};
 
 /// See the module's description.
 pub struct SlotTicker {

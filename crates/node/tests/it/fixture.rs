@@ -145,6 +145,8 @@ impl Cluster {
                 builder_api: false,
                 graffiti: Vec::new(),
                 graffiti_disable_client_append: false,
+                overrides_file: "no/such/overrides.json".into(),
+                synthetic: false,
             },
             consensus_protocol: None,
             features: trireme_core::features::FeatureSet::default(),

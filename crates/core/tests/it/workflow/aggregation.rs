@@ -60,7 +60,9 @@ impl There {
     /// Validator `n` has shown a proof that makes it aggregator of the subcommittee, or one that does not.
     fn prepared_in(&self, n: u8, subcommittee_index: u64, selected: bool) {
         let proofs = (0..=255).map(|b| BlsSignature([b; 96]));
-        let proof = proofs.into_iter().find(|p| is_sync_aggregator(&chain(SPE), p) == selected);
+        let proof = proofs
+            .into_iter()
+            .find(|p| is_sync_aggregator(&chain(SPE), p) == selected);
         let data = SignedData::SyncCommitteeSelection(SyncCommitteeSelection {
             validator_index: ValidatorIndex(n.into()),
             slot: SLOT,
@@ -249,7 +251,9 @@ async fn an_aggregate_that_is_not_there_yet_is_asked_for_again() {
 async fn nobody_selected_means_nothing_to_agree_on() {
     let b = bench(true, FeatureSet::default());
     b.there.prepared_in(1, 0, false);
-    b.fetch(DutyType::SyncContribution, members(&[(1, &[5])])).await.unwrap();
+    b.fetch(DutyType::SyncContribution, members(&[(1, &[5])]))
+        .await
+        .unwrap();
     assert!(b.proposed().is_none());
 }
 
@@ -283,7 +287,11 @@ async fn through_the_open_gate_it_contributes_for_all_of_them_in_order() {
     let UnsignedData::Contributions(list) = &proposed.0[&key(2)] else {
         panic!("not a list")
     };
-    assert_eq!(list[0].beacon_block_root, Root([8; 32]), "for the block that it voted for");
+    assert_eq!(
+        list[0].beacon_block_root,
+        Root([8; 32]),
+        "for the block that it voted for"
+    );
 }
 
 fn head(slot: Slot, block: u8) -> ChainEvent {
@@ -316,7 +324,11 @@ async fn attestation_data_is_fetched_with_the_block_and_used_if_it_votes_for_it(
         assert_eq!(b.beacon.attestation_data_asked.load(Ordering::Relaxed), 1);
         b.fetch(DutyType::Attester, attesters(SLOT, 2)).await.unwrap();
         assert_eq!(b.proposed().unwrap().0.len(), 2);
-        assert_eq!(b.beacon.attestation_data_asked.load(Ordering::Relaxed), asked, "block {block}");
+        assert_eq!(
+            b.beacon.attestation_data_asked.load(Ordering::Relaxed),
+            asked,
+            "block {block}"
+        );
         life.stop().await;
     }
 }

@@ -79,14 +79,16 @@ fn aggregate() -> SignedData {
         signature: BlsSignature([8; 96]),
         committee_bits,
     };
-    SignedData::Aggregate(VersionedSignedAggregateAndProof::Fulu(electra::SignedAggregateAndProof {
-        message: electra::AggregateAndProof {
-            aggregator_index: ValidatorIndex(1),
-            aggregate,
-            selection_proof: BlsSignature([7; 96]),
+    SignedData::Aggregate(VersionedSignedAggregateAndProof::Fulu(
+        electra::SignedAggregateAndProof {
+            message: electra::AggregateAndProof {
+                aggregator_index: ValidatorIndex(1),
+                aggregate,
+                selection_proof: BlsSignature([7; 96]),
+            },
+            signature: BlsSignature([6; 96]),
         },
-        signature: BlsSignature([6; 96]),
-    }))
+    ))
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +105,11 @@ async fn aggregates_sync_messages_and_contributions_go_each_in_one_request() {
     b.send(DutyType::SyncContribution, [(1, contribution)]).await.unwrap();
     {
         let sent = b.beacon.others.lock().unwrap();
-        let n = (sent.aggregates.len(), sent.sync_messages.len(), sent.contributions.len());
+        let n = (
+            sent.aggregates.len(),
+            sent.sync_messages.len(),
+            sent.contributions.len(),
+        );
         assert_eq!(n, (2, 2, 1));
     }
     b.beacon.refuse(400, "Verification: PriorSyncCommitteeMessageKnown");

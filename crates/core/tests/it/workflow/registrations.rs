@@ -7,9 +7,7 @@ use trireme_core::{
     data::SignedData,
     life::Life,
     ports::Clock,
-    registrations::{
-        BadRegistrations, RegistrationMetrics, RegistrationSender, Registrations, read, registration,
-    },
+    registrations::{BadRegistrations, RegistrationMetrics, RegistrationSender, Registrations, read, registration},
     scheduler::{SlotTicker, each_slot},
 };
 use trireme_eth2::{ExecutionAddress, SignedValidatorRegistrationV1};
@@ -43,8 +41,15 @@ fn only_newer_registrations_of_our_validators_replace_those_of_the_lock() {
     assert_eq!(registrations.fee_recipient(&key(1)), Some([1; 20]), "the definition's");
     let before = registrations.generation();
     replace(&registrations, vec![newer(1, 100, 9), newer(7, 200, 9)]).unwrap();
-    assert_eq!((registrations.generation(), registrations.in_force().len()), (before, 2));
-    replace(&registrations, vec![newer(1, 102, 8), newer(1, 103, 9), newer(1, 101, 7)]).unwrap();
+    assert_eq!(
+        (registrations.generation(), registrations.in_force().len()),
+        (before, 2)
+    );
+    replace(
+        &registrations,
+        vec![newer(1, 102, 8), newer(1, 103, 9), newer(1, 101, 7)],
+    )
+    .unwrap();
     assert_ne!(registrations.generation(), before);
     assert_eq!(registrations.fee_recipient(&key(1)), Some([9; 20]));
     assert_eq!(registrations.fee_recipient(&key(2)), Some([2; 20]));
@@ -77,7 +82,10 @@ fn a_file_is_read_in_both_forms_and_what_is_none_is_refused() {
     let other = serde_json::json!([{"version": "v2", "data": signed}]).to_string();
     assert_eq!(read(other.as_bytes()), Err(BadRegistrations::Version("v2".to_owned())));
     for text in ["", "{}", "[1]", "[{\"version\":\"v1\"}]"] {
-        assert!(matches!(read(text.as_bytes()), Err(BadRegistrations::Form(_))), "{text}");
+        assert!(
+            matches!(read(text.as_bytes()), Err(BadRegistrations::Form(_))),
+            "{text}"
+        );
     }
 }
 
@@ -104,7 +112,9 @@ async fn sent_until(start: u64, seconds: &[u64], at: impl Fn(u64, &FakeBeacon, &
     });
     let mut counts = Vec::new();
     for second in seconds {
-        clock.sleep_until(UnixTime::from_secs(*second).after(Duration::from_millis(1))).await;
+        clock
+            .sleep_until(UnixTime::from_secs(*second).after(Duration::from_millis(1)))
+            .await;
         counts.push(beacon.others.lock().unwrap().registrations.len());
         at(*second, &beacon, &registrations);
     }
@@ -122,15 +132,19 @@ async fn registrations_are_sent_at_the_start_and_three_quarters_into_every_epoch
 
 #[tokio::test(start_paused = true)]
 async fn a_change_is_sent_with_the_next_slot_and_a_failure_tried_again_with_it() {
-    let counts = sent_until(13, &[13, 23, 24, 35, 36, 48], |second, beacon, registrations| match second {
-        13 => replace(registrations, vec![newer(1, 200, 9)]).unwrap(),
-        24 => {
-            replace(registrations, vec![newer(1, 300, 9)]).unwrap();
-            beacon.refuse(503, "busy");
-        }
-        36 => *beacon.refusal.lock().unwrap() = None,
-        _ => {}
-    })
+    let counts = sent_until(
+        13,
+        &[13, 23, 24, 35, 36, 48],
+        |second, beacon, registrations| match second {
+            13 => replace(registrations, vec![newer(1, 200, 9)]).unwrap(),
+            24 => {
+                replace(registrations, vec![newer(1, 300, 9)]).unwrap();
+                beacon.refuse(503, "busy");
+            }
+            36 => *beacon.refusal.lock().unwrap() = None,
+            _ => {}
+        },
+    )
     .await;
     assert_eq!(counts, [2, 2, 4, 4, 4, 6]);
 }

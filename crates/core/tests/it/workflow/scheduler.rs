@@ -193,7 +193,12 @@ async fn duties_follow_a_reorganisation_and_what_was_announced_stays() {
     assert_eq!(
         announced,
         [
-            "0/proposer 1", "0/attester 1", "1/proposer 2", "2/proposer 1", "2/attester 1", "3/proposer 2",
+            "0/proposer 1",
+            "0/attester 1",
+            "1/proposer 2",
+            "2/proposer 1",
+            "2/attester 1",
+            "3/proposer 2",
             "3/attester 2"
         ]
     );
@@ -285,7 +290,10 @@ async fn an_exited_validator_owes_its_sync_duties_and_nothing_else() {
     assert_eq!(
         b.announced(),
         [
-            "0/sync_contribution 1", "0/sync_contribution 2", "1/sync_contribution 1", "1/sync_contribution 2"
+            "0/sync_contribution 1",
+            "0/sync_contribution 2",
+            "1/sync_contribution 1",
+            "1/sync_contribution 2"
         ]
     );
     // Also when nobody else is left.

@@ -82,7 +82,10 @@ async fn what_an_honest_leader_proposes_is_voted_for() {
         ),
         (
             DutyType::SyncContribution,
-            set(1, UnsignedData::Contributions(vec![contribution(SLOT, 0), contribution(SLOT, 3)])),
+            set(
+                1,
+                UnsignedData::Contributions(vec![contribution(SLOT, 0), contribution(SLOT, 3)]),
+            ),
         ),
     ];
     for (kind, set) in good {
@@ -112,9 +115,21 @@ async fn what_can_never_be_right_is_not_voted_for() {
     });
     let bad = [
         (DutyType::Attester, decided(Slot(8), 1, 1), "slot 8"),
-        (DutyType::Attester, attestation(|a| a.data.target.epoch = Epoch(3)), "target epoch 3"),
-        (DutyType::Attester, attestation(|a| a.duty.slot = Slot(8)), "duty of slot 8"),
-        (DutyType::Attester, attestation(|a| a.duty.pubkey.0 = [2; 48]), "another validator"),
+        (
+            DutyType::Attester,
+            attestation(|a| a.data.target.epoch = Epoch(3)),
+            "target epoch 3",
+        ),
+        (
+            DutyType::Attester,
+            attestation(|a| a.duty.slot = Slot(8)),
+            "duty of slot 8",
+        ),
+        (
+            DutyType::Attester,
+            attestation(|a| a.duty.pubkey.0 = [2; 48]),
+            "another validator",
+        ),
         (
             DutyType::Attester,
             attestation(|a| a.duty.validator_index = ValidatorIndex(2)),
@@ -126,7 +141,11 @@ async fn what_can_never_be_right_is_not_voted_for() {
         (DutyType::Proposer, two_blocks, "2 blocks"),
         (DutyType::Proposer, set(1, old), "the form of phase0"),
         (DutyType::Aggregator, set(1, aggregate(Slot(8), &[1])), "slot 8"),
-        (DutyType::Aggregator, set(1, aggregate(SLOT, &[1, 2])), "exactly one committee"),
+        (
+            DutyType::Aggregator,
+            set(1, aggregate(SLOT, &[1, 2])),
+            "exactly one committee",
+        ),
         (DutyType::Aggregator, set(1, unversioned), "without version"),
         (
             DutyType::SyncContribution,
