@@ -13,7 +13,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use trireme_eth2::{Slot, ValidatorIndex};
 use trireme_testutil::{
-    judge::{DutyKind, due, report, wall_clock},
+    judge::{DutyKind, Heads, due, report, wall_clock},
     vc::{ValidatorClient, VcConfig},
 };
 
@@ -401,9 +401,11 @@ impl Devnet {
         if let Some(server) = self.beacon.judge() {
             table.rows(server, slots.end, true);
         }
+        let mut heads = Heads::default();
         let (mut duties, slashable, bn_reads) = match &self.beacon {
             Beacon::Judge(server) => {
                 let counted = server.with(|judge| report(judge, slots.clone()));
+                heads = counted.heads;
                 let duties = counted
                     .duties
                     .into_iter()
@@ -437,6 +439,7 @@ impl Devnet {
             slashable,
             nodes: self.nodes.summaries(),
             bn_reads,
+            heads,
         };
         table.summary(&summary);
         summary

@@ -29,8 +29,12 @@ pub(crate) struct InfoSync {
 
 /// Whether they are counted in a run with this slot time and these versions of the nodes.
 pub(crate) fn is_counted(clock: &Clock, versions: &[String]) -> bool {
-    let old = |version: &String| version.trim_start_matches('v').starts_with("1.10.");
-    clock.slot().as_secs() >= SLOT_SECONDS && !versions.iter().any(old)
+    clock.slot().as_secs() >= SLOT_SECONDS && !versions.iter().any(|version| is_v1_10(version))
+}
+
+fn is_v1_10(version: &str) -> bool {
+    let minor = version.trim_start_matches('v').strip_prefix("1.10");
+    minor.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 impl InfoSync {
@@ -84,6 +88,13 @@ mod tests {
             .iter()
             .map(|(node, n)| (*node, Scrape::read(&line(*n))))
             .collect()
+    }
+
+    #[test]
+    fn peers_of_v1_10_are_known_by_their_version() {
+        let of = |version| is_v1_10(version);
+        assert_eq!([of("v1.10"), of("v1.10.3"), of("1.10-rc1")], [true; 3]);
+        assert_eq!([of("v1.11.0-rc3"), of("v1.1"), of("v1.100.0"), of("")], [false; 4]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
-use trireme_testutil::judge::{DutyReport, PathReads, Slashable};
+use trireme_testutil::judge::{DutyReport, Heads, PathReads, Slashable};
 
 /// What came of a run. Its JSON form is the last line of `--output json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,6 +16,8 @@ pub struct Summary {
     pub nodes: Vec<NodeSummary>,
     /// What nodes asked the beacon nodes for in the counted slots, by method and path; empty on a chain outside.
     pub bn_reads: BTreeMap<String, BnReads>,
+    /// Whether the attestations voted for the head of their slot; none on a chain outside.
+    pub heads: Heads,
 }
 
 /// Reads of one path.
@@ -92,6 +94,14 @@ impl Summary {
         }
         if self.slashable.is_empty() {
             let _ = writeln!(out, "nothing slashable");
+        }
+        if self.heads.wrong > 0 {
+            let all = self.heads.right.saturating_add(self.heads.wrong);
+            let _ = writeln!(
+                out,
+                "{} of {all} attestations voted for another block than the head",
+                self.heads.wrong
+            );
         }
         self.write_reads(&mut out);
         for (n, node) in self.nodes.iter().enumerate() {
@@ -171,6 +181,7 @@ mod tests {
             slashable: vec![],
             nodes: vec![node],
             bn_reads: BTreeMap::new(),
+            heads: Heads { right: 7, wrong: 1 },
         }
     }
 
@@ -178,7 +189,7 @@ mod tests {
     fn the_object_has_the_documented_form_on_one_line() {
         assert_eq!(
             good().json(),
-            r#"{"duties":{"proposer":{"expected":2,"completed":2,"missed":[],"offset_ms":{"p50":1,"p90":2,"p99":3,"max":4}}},"slashable":[],"nodes":[{"implementation":"trireme","version":"v1","cpu_seconds":1.5,"max_rss_kib":2048,"restarts":0}],"bn_reads":{}}"#
+            r#"{"duties":{"proposer":{"expected":2,"completed":2,"missed":[],"offset_ms":{"p50":1,"p90":2,"p99":3,"max":4}}},"slashable":[],"nodes":[{"implementation":"trireme","version":"v1","cpu_seconds":1.5,"max_rss_kib":2048,"restarts":0}],"bn_reads":{},"heads":{"right":7,"wrong":1}}"#
         );
     }
 

@@ -16,6 +16,8 @@ mod chores;
 mod head;
 mod slot;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod votes;
 
 use std::{

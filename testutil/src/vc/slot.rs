@@ -54,7 +54,7 @@ impl Slotwork {
     }
 
     /// At the start of each epoch, and each slot until all are known.
-    async fn look_up_validators(&self) -> Result<(), ApiFailure> {
+    pub(super) async fn look_up_validators(&self) -> Result<(), ApiFailure> {
         let known = self.shared.state().indices.len();
         if known == self.shared.keys.len() && !self.chain.begins_epoch(self.slot) {
             return Ok(());

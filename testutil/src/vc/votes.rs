@@ -25,14 +25,14 @@ impl Slotwork {
     }
 
     /// This epoch's duties, each once.
-    async fn attester_duties(&self, indices: &[ValidatorIndex]) -> Result<Vec<AttesterDuty>, ApiFailure> {
+    pub(super) async fn attester_duties(&self, indices: &[ValidatorIndex]) -> Result<Vec<AttesterDuty>, ApiFailure> {
         let duties = self.shared.api.attester_duties(self.epoch(), indices).await?;
         let mut seen = BTreeSet::new();
         let ours = duties.into_iter().filter(|d| self.is_ours(&d.pubkey));
         Ok(ours.filter(|d| seen.insert(d.validator_index)).collect())
     }
 
-    async fn vote(&self, duties: &[AttesterDuty], heads: Heads) -> Result<(), ApiFailure> {
+    pub(super) async fn vote(&self, duties: &[AttesterDuty], heads: Heads) -> Result<(), ApiFailure> {
         let now = || duties.iter().filter(|d| d.slot == self.slot);
         let committees: BTreeSet<CommitteeIndex> = now().map(|d| d.committee_index).collect();
         if committees.is_empty() {

@@ -52,9 +52,6 @@ pub(super) async fn start(
         .map_err(|e| DevnetError::Config(e.to_string()))
 }
 
-/// The kinds of duty that nodes perform from end to end.
-const PERFORMED: [DutyKind; 2] = [DutyKind::Proposer, DutyKind::Attester];
-
 /// The kinds of duty that the run has to perform.
 fn counted(config: &DevnetConfig) -> BTreeSet<DutyKind> {
     let is_counted = |kind: &DutyKind| match kind {
@@ -67,7 +64,7 @@ fn counted(config: &DevnetConfig) -> BTreeSet<DutyKind> {
         // Only our own clients are told to sign one.
         DutyKind::Exit => config.vc == Clients::Mock,
     };
-    PERFORMED.into_iter().filter(is_counted).collect()
+    DutyKind::ALL.into_iter().filter(is_counted).collect()
 }
 
 /// The fork versions of the network with this genesis version, phase0 to fulu, and its chain id.
