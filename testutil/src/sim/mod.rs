@@ -17,6 +17,6 @@ pub use clock::SimClock;
 pub use entropy::SeededEntropy;
 pub use lines::Lines;
 pub use net::{Link, SimNet, SimPeer};
-pub use scheme::ToyScheme;
+pub use scheme::{ToyScheme, toy_sum};
 pub use store::CrashStore;
 pub use trireme_core::compute::Inline;

@@ -104,6 +104,14 @@ impl Scheme for ToyScheme {
     }
 }
 
+/// The sum of toy signatures, as aggregates have it; `None` if there are none.
+#[must_use]
+pub fn toy_sum(signatures: &[BlsSignature]) -> Option<BlsSignature> {
+    let (first, rest) = signatures.split_first()?;
+    let sum = rest.iter().fold(decode(first), |sum, s| sum.add(&decode(s)));
+    Some(encode(&sum))
+}
+
 fn small(n: u8) -> Scalar {
     let mut wide = [0; 64];
     let [.., last] = &mut wide;
