@@ -205,7 +205,10 @@ impl BeaconNode for Pool {
     fn submit_attestations(&self, atts: Vec<VersionedAttestation>) -> Answer<'_, ()> {
         let (slot, indices) = (
             atts.first().map(|a| a.attestation.data().slot.0),
-            atts.iter().filter_map(|a| a.validator_index).map(|i| i.0).collect::<Vec<_>>(),
+            atts.iter()
+                .filter_map(|a| a.validator_index)
+                .map(|i| i.0)
+                .collect::<Vec<_>>(),
         );
         let send = asking(move |endpoint: Arc<Endpoint>| {
             let atts = atts.clone();
@@ -270,9 +273,7 @@ impl BeaconNode for Pool {
     }
 
     fn submit_exit(&self, exit: SignedVoluntaryExit) -> Answer<'_, ()> {
-        let send = asking(move |endpoint: Arc<Endpoint>| {
-            async move { endpoint.client.submit_exit(exit).await }
-        });
+        let send = asking(move |endpoint: Arc<Endpoint>| async move { endpoint.client.submit_exit(exit).await });
         self.to_all(Call::SubmitExit, None, send)
     }
 

@@ -13,6 +13,6 @@ mod replay;
 #[cfg(test)]
 mod rows;
 #[cfg(test)]
-mod vectors;
-#[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod vectors;

@@ -9,7 +9,9 @@ use trireme_core::{
     compute::Pool as ComputePool,
     ports::{BeaconError, BeaconNode as _, Compute as _, Lane},
 };
-use trireme_eth2::{Epoch, Fork, Root, SignedContributionAndProof, SignedValidatorRegistrationV1, Slot, ValidatorIndex};
+use trireme_eth2::{
+    Epoch, Fork, Root, SignedContributionAndProof, SignedValidatorRegistrationV1, Slot, ValidatorIndex,
+};
 use trireme_testutil::sim::Lines;
 
 use super::{
@@ -695,7 +697,11 @@ async fn vc_60_line_of_published_attestations_has_the_indices_of_who_took_part()
     let lines = Lines::here();
     let mut other = vote(Fork::Deneb);
     other.validator_index = Some(ValidatorIndex(9));
-    fleet.pool.submit_attestations(vec![vote(Fork::Deneb), other]).await.unwrap();
+    fleet
+        .pool
+        .submit_attestations(vec![vote(Fork::Deneb), other])
+        .await
+        .unwrap();
     let said = lines.take(Level::INFO);
     assert!(said.iter().any(|l| l.contains("validator_indices=[7, 9]")), "{said:?}");
 }

@@ -58,7 +58,9 @@ async fn start() -> Server {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         loop {
-            let Ok((stream, _)) = listener.accept().await else { return };
+            let Ok((stream, _)) = listener.accept().await else {
+                return;
+            };
             let Ok(mut stream) = acceptor.accept(stream).await else {
                 continue;
             };
