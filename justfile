@@ -23,6 +23,10 @@ vectors:
 sim-qbft count="100000":
     SIM_SCHEDULES={{count}} cargo test --release -p trireme-qbft --test sim -- --nocapture million
 
+# SEEDS simulated clusters with troubles, from SIM_FIRST_SEED or 0; prints what was done and the machine time.
+sim seeds="1000":
+    SIM_SEEDS={{seeds}} cargo test -p trireme-node --test sim -- --nocapture every_seed
+
 # Kills nodes of a real cluster KILLS times and checks that none contradicts itself (minutes; SEED=… repeats a plan).
 kill-test kills="50":
     KILLS={{kills}} cargo test -p trireme-cli --test kill -- --ignored --nocapture
@@ -40,7 +44,7 @@ bench:
 
 # Runs one fuzz target for SECONDS (needs a nightly toolchain and cargo-fuzz).
 fuzz target seconds="600":
-    cd fuzz && cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+    cd fuzz && cargo +nightly fuzz run --sanitizer none {{target}} -- -max_total_time={{seconds}} -rss_limit_mb=4096 -timeout=20
 
 # Makes the first corpus of every fuzz target from the vectors (kept out of git).
 fuzz-corpus:
