@@ -232,7 +232,8 @@ impl Pool {
     /// Warns of each beacon node whose clock is more than a second from ours.
     pub async fn check_clocks(&self) {
         let shared = &self.shared;
-        let differences = shared.endpoints.iter().map(|endpoint| async {
+        let usable = shared.endpoints.iter().filter(|e| e.status().usable());
+        let differences = usable.map(|endpoint| async {
             let difference = endpoint.client.clock_difference(shared.clock.as_ref()).await;
             chain::tell_clock(endpoint.address(), difference);
         });

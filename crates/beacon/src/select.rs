@@ -10,6 +10,10 @@ use trireme_eth2::{AttestationData, Root, Slot};
 
 /// Roots whose slots are remembered: two epochs of heads from several beacon nodes.
 const HEADS: usize = 256;
+/// The newest heads, on which a block may be built however many slots ago they were.
+const RECENT: usize = 4;
+/// A head this many slots before the newest one is not outdated whatever came after it.
+const OLD: u64 = 2;
 
 /// Slots of the blocks that became heads lately.
 #[derive(Debug, Default)]
@@ -22,6 +26,9 @@ impl Heads {
     /// Whether this head is new.
     pub(crate) fn note(&mut self, slot: Slot, block: Root) -> bool {
         if self.slots.insert(block, slot).is_some() {
+            // The chain may go back to it.
+            self.order.retain(|root| *root != block);
+            self.order.push_back(block);
             return false;
         }
         self.order.push_back(block);
@@ -35,6 +42,15 @@ impl Heads {
 
     pub(crate) fn slot_of(&self, block: Root) -> Option<Slot> {
         self.slots.get(&block).copied()
+    }
+
+    /// Whether this was a head, but so many heads ago that nobody who follows the chain builds on it. A late block is
+    /// passed over by building on the one before, and several beacon nodes may differ on the newest few.
+    pub(crate) fn is_outdated(&self, block: Root) -> bool {
+        let Some(slot) = self.slot_of(block) else { return false };
+        let newest = self.slots.values().max().copied().unwrap_or_default();
+        let recent = self.order.iter().rev().take(RECENT).any(|root| *root == block);
+        !recent && slot.0.saturating_add(OLD) < newest.0
     }
 }
 
@@ -133,6 +149,25 @@ mod tests {
             heads.note(Slot(4), root(n));
         }
         assert_eq!((heads.slot_of(root(1)), heads.slot_of(root(2))), (None, Some(Slot(4))));
+    }
+
+    #[test]
+    fn head_is_outdated_when_several_later_ones_have_come() {
+        let mut heads = Heads::default();
+        for n in 10..=16 {
+            heads.note(Slot(n.into()), Root([n; 32]));
+        }
+        let outdated = |n: u8| heads.is_outdated(Root([n; 32]));
+        assert_eq!(
+            [16, 15, 14, 13, 12, 10].map(outdated),
+            [false, false, false, false, true, true]
+        );
+        heads.note(Slot(10), Root([10; 32]));
+        assert!(!heads.is_outdated(Root([10; 32])), "the chain went back to it");
+        assert!(
+            !heads.is_outdated(Root([99; 32])),
+            "of what was never a head nothing is known"
+        );
     }
 }
 

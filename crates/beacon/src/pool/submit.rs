@@ -99,7 +99,12 @@ impl Shared {
                         open = open.saturating_sub(1);
                         failures.push(failure);
                     }
-                    // The node stops.
+                    None if failures.is_empty() => {
+                        return Err(BeaconError::Unreachable {
+                            address: "(all)".to_owned(),
+                            reason: "the node stops".to_owned(),
+                        });
+                    }
                     None => return Err(most_telling(call, failures)),
                 },
                 () = &mut patience, if !later.is_empty() => {}

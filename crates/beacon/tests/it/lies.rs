@@ -106,6 +106,24 @@ async fn vc_21_and_others_block_that_does_not_fit_is_refused_and_the_next_beacon
 }
 
 #[tokio::test(start_paused = true)]
+async fn block_on_a_head_of_long_ago_is_refused_and_the_next_beacon_node_asked() {
+    let fleet = proposing().await;
+    for n in 2..=8 {
+        fleet
+            .bns
+            .iter()
+            .for_each(|bn| bn.tell_head(99 + u64::from(n), &root(n)));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let lines = Lines::here();
+    fleet.bns[1].set(BLOCK, Manner::Say(phase0_block(|b| b.parent_root = Root([8; 32]))));
+    let block = fleet.pool.produce_block(ask(SLOT)).await.unwrap();
+    assert_eq!(block.proposal.parent_root(), Root([8; 32]));
+    let said = lines.take(Level::WARN);
+    assert!(said.iter().any(|l| l.contains("the beacon node is behind")), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn block_on_a_parent_that_another_beacon_node_has_is_taken() {
     let fleet = proposing().await;
     let late = phase0_block(|b| b.parent_root = Root([66; 32]));

@@ -388,6 +388,29 @@ async fn fallback_takes_what_a_primary_one_that_hangs_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn beacon_node_that_was_left_out_is_told_too_once_it_answers_and_not_looked_at_for_each_submission() {
+    let fleet = Fleet::of(2).await;
+    fleet.bns[0].fail("/");
+    fleet.pool.attestation_data(SLOT, 0).await.unwrap();
+    fleet.pool.refresh().await;
+    fleet.bns.iter().for_each(Bn::forget);
+    for _ in 0..5 {
+        fleet.pool.submit_proposal(block()).await.unwrap();
+        settle().await;
+    }
+    assert_eq!(
+        [fleet.bns[0].times(VERSION_PATH).len(), fleet.bns[0].times(BLOCKS).len()],
+        [0, 0]
+    );
+    fleet.bns[0].good();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    fleet.bns[0].forget();
+    fleet.pool.submit_proposal(block()).await.unwrap();
+    settle().await;
+    assert_eq!(fleet.bns[0].asked(BLOCKS), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn vc_20_block_that_one_beacon_node_does_not_take_is_not_made_again() {
     let fleet = Fleet::of(2).await;
     fleet.bns[0].fail(BLOCKS);
