@@ -127,7 +127,7 @@ impl ValidatorApi {
             DutyDefinition::Sync(d) => d
                 .validator_sync_committee_indices
                 .iter()
-                .any(|place| u64::from(*place).checked_div(size) == Some(subcommittee)),
+                .any(|place| place.checked_div(size) == Some(subcommittee)),
             DutyDefinition::Attester(_) | DutyDefinition::Proposer(_) => false,
         };
         set.0.iter().filter(|(_, d)| member(d)).map(|(key, _)| *key).collect()

@@ -1,7 +1,7 @@
 //! The cluster's validators at the head of the chain, asked for once per slot however many ask.
 //!
-//! Guarantees: one request at a time; an answer without validators is never kept, nor is an error; an index once learnt
-//! stays known, so that taking in signatures needs no beacon node.
+//! Guarantees: one request at a time; an answer without validators or from before the chain's start is never kept, nor is
+//! an error; an index once learnt stays known, so that taking in signatures needs no beacon node.
 //! Not here: which of them have duties (`scheduler`), other states than the head.
 
 use std::{
@@ -103,7 +103,10 @@ impl State {
                 }
             }
         }
-        self.head = Some((now, Arc::clone(&found)));
+        // Slot 0 is also the time before the chain's start, when everything may still change.
+        if now > Slot(0) {
+            self.head = Some((now, Arc::clone(&found)));
+        }
         found
     }
 }
