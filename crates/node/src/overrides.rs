@@ -64,9 +64,8 @@ impl Overrides {
             clock.sleep_until(clock.now().after(LOOK)).await;
             let (again, before) = (Arc::clone(&this), seen.clone());
             let looked = tokio::task::spawn_blocking(move || again.look(&before)).await;
-            match looked {
-                Ok(Some(now)) => seen = now,
-                Ok(None) | Err(_) => {}
+            if let Ok(Some(now)) = looked {
+                seen = now;
             }
         }
     }

@@ -309,17 +309,16 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let requests = Arc::new(AtomicU64::new(0));
     let vapi = held.part(life);
     let vapi_stop = CancellationToken::new();
-    vapi::serve_validator_api(
+    let server = vapi::server(
         config,
         vapi_settings,
-        &vapi,
-        vapi_listener,
-        workflow,
+        &workflow,
         Arc::new(move || beacons.best_primary()),
         Arc::clone(&requests),
-        &vapi_stop,
+        &vapi,
         &registry,
     )?;
+    vapi::serve(&vapi, vapi_listener, server, workflow, vapi_stop.clone());
     let connected = host.connected();
     let me = loaded.cluster.me;
     let check = Check {

@@ -65,18 +65,16 @@ pub(crate) fn serve_early(
     ended
 }
 
-/// Serves the validator API until `stop`; `best` names the beacon node for streams.
-pub(crate) fn serve_validator_api(
+/// The server of the workflow's validator API; `best` names the beacon node for streams.
+pub(crate) fn server(
     config: &NodeConfig,
     settings: trireme_vapi::Config,
-    life: &Life,
-    listener: TcpListener,
-    workflow: Workflow,
+    workflow: &Workflow,
     best: trireme_vapi::Best,
     requests: Arc<AtomicU64>,
-    stop: &CancellationToken,
+    life: &Life,
     registry: &Mutex<Registry>,
-) -> Result<(), NodeError> {
+) -> Result<trireme_vapi::Server, NodeError> {
     const FLAG: &str = "--beacon-node-headers";
     let setting = |reason: String| NodeError::Setting { flag: FLAG, reason };
     let headers = config.beacon.headers.iter().map(|(name, value)| {
@@ -102,19 +100,28 @@ pub(crate) fn serve_validator_api(
         reason: e.to_string(),
     })?;
     let metrics = trireme_vapi::Metrics::register(&mut registry.lock().unwrap_or_else(PoisonError::into_inner));
-    let server = trireme_vapi::Server::new(
+    Ok(trireme_vapi::Server::new(
         Arc::clone(&workflow.vapi),
         proxy,
         settings,
         metrics,
         requests,
         life.clone(),
-    );
-    let (life_of_connections, stop) = (life.clone(), stop.clone());
+    ))
+}
+
+/// Serves the validator API until `stop`.
+pub(crate) fn serve(
+    life: &Life,
+    listener: TcpListener,
+    server: trireme_vapi::Server,
+    workflow: Workflow,
+    stop: CancellationToken,
+) {
+    let life_of_connections = life.clone();
     life.task("validator API", async move {
         // The workflow is served as long as somebody may ask it.
         let _workflow = workflow;
         trireme_vapi::serve(listener, Arc::new(server), life_of_connections, stop).await;
     });
-    Ok(())
 }
