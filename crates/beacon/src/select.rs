@@ -47,10 +47,15 @@ impl Heads {
     /// Whether this was a head, but so many heads ago that nobody who follows the chain builds on it. A late block is
     /// passed over by building on the one before, and several beacon nodes may differ on the newest few.
     pub(crate) fn is_outdated(&self, block: Root) -> bool {
-        let Some(slot) = self.slot_of(block) else { return false };
-        let newest = self.slots.values().max().copied().unwrap_or_default();
         let recent = self.order.iter().rev().take(RECENT).any(|root| *root == block);
-        !recent && slot.0.saturating_add(OLD) < newest.0
+        !recent && self.slot_of(block).is_some_and(|slot| self.is_left_behind(slot))
+    }
+
+    /// Whether several heads are known after a block of this slot.
+    pub(crate) fn is_left_behind(&self, slot: Slot) -> bool {
+        let newest = self.slots.values().max().copied().unwrap_or_default();
+        let later = self.slots.values().filter(|head| **head > slot).count();
+        later >= RECENT && slot.0.saturating_add(OLD) < newest.0
     }
 }
 

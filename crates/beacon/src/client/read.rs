@@ -80,6 +80,21 @@ struct BlockRoot {
     root: Root,
 }
 
+#[derive(Deserialize)]
+struct Header {
+    header: SignedHeader,
+}
+
+#[derive(Deserialize)]
+struct SignedHeader {
+    message: HeaderMessage,
+}
+
+#[derive(Deserialize)]
+struct HeaderMessage {
+    slot: Slot,
+}
+
 #[derive(Serialize)]
 struct Ids {
     ids: Vec<String>,
@@ -307,13 +322,17 @@ impl Client {
         }
     }
 
-    /// Whether the beacon node has a block of this root.
-    pub(crate) async fn knows_block(&self, root: Root) -> Result<bool, BeaconError> {
+    /// The slot of the block of this root, if the answer has it in its place; `None` if there is no such block.
+    pub(crate) async fn find_header(&self, root: Root) -> Result<Option<Option<Slot>>, BeaconError> {
         let ask = Ask {
             path: format!("eth/v1/beacon/headers/{}", hex(&root)),
             ..self.get(Call::Header)
         };
-        or_none(self.http.ask(ask).await).map(|found| found.is_some())
+        let Some(answer) = or_none(self.http.ask(ask).await)? else {
+            return Ok(None);
+        };
+        let header = serde_json::from_slice::<Data<Header>>(&answer.body).ok();
+        Ok(Some(header.map(|Data { data }| data.header.message.slot)))
     }
 
     pub(super) async fn find_block(&self, slot: Slot) -> Result<Option<Arc<VersionedSignedBlock>>, BeaconError> {

@@ -1,29 +1,32 @@
 //! Whether the block that a new one builds on exists and is recent.
 //!
-//! Guarantees: a block is refused only if its parent is a head of long ago, or if a beacon node that does tell of its own
-//! head says that there is no such parent; where nobody can say, it is taken. A parent that was a head lately costs no
+//! Guarantees: a block is refused only if several heads have come after its parent, or if a beacon node that does tell
+//! of its own head says that there is no such parent; where nobody can say, it is taken. A parent that was a head lately costs no
 //! request.
 //! Not here: the other checks of a block (`answers`).
 
 use trireme_core::ports::BeaconError;
-use trireme_eth2::Root;
+use trireme_eth2::{Root, Slot};
 
 use super::{Shared, lock};
 use crate::{Status, calls::Call, client::malformed, endpoint::Endpoint};
 
+/// What a beacon node says of a block. Ordered by what it is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Word {
+    /// It has none of this root.
+    HasNot,
+    /// It has it, in this slot if it says so.
+    Has(Option<Slot>),
+}
+
 impl Shared {
     pub(super) async fn check_parent(&self, maker: &Endpoint, parent: Root) -> Result<(), BeaconError> {
-        let (was_head, outdated) = {
-            let seen = lock(&self.seen);
-            (seen.heads.slot_of(parent).is_some(), seen.heads.is_outdated(parent))
-        };
-        if outdated {
-            return Err(malformed(
-                Call::ProduceBlock,
-                format!("it builds on block {parent}, after which several heads have come: the beacon node is behind"),
-            ));
+        let slot = self.slot_of(parent);
+        if lock(&self.seen).heads.is_outdated(parent) {
+            return Err(outdated(parent));
         }
-        if was_head {
+        if slot.is_some() {
             return Ok(());
         }
         let others = self
@@ -31,25 +34,34 @@ impl Shared {
             .iter()
             .filter(|e| e.status() == Status::Ok && !std::ptr::eq(e.as_ref(), maker));
         let words = futures::future::join_all(others.map(|e| says(e, parent))).await;
-        let known = match words.iter().flatten().max() {
-            Some(known) => Some(*known),
+        let word = match words.into_iter().flatten().max() {
+            Some(word) => Some(word),
             None => says(maker, parent).await,
         };
-        if known == Some(false) {
-            return Err(malformed(
+        match word {
+            Some(Word::HasNot) => Err(malformed(
                 Call::ProduceBlock,
                 format!("it builds on block {parent}, which no beacon node has"),
-            ));
+            )),
+            Some(Word::Has(Some(slot))) if lock(&self.seen).heads.is_left_behind(slot) => Err(outdated(parent)),
+            Some(Word::Has(_)) | None => Ok(()),
         }
-        Ok(())
     }
 }
 
+fn outdated(parent: Root) -> BeaconError {
+    malformed(
+        Call::ProduceBlock,
+        format!("it builds on block {parent}, after which several heads have come: the beacon node is behind"),
+    )
+}
+
 /// `None` if its word is worth nothing: a beacon node that does not find its own head there either finds nothing.
-async fn says(endpoint: &Endpoint, parent: Root) -> Option<bool> {
-    if endpoint.client.knows_block(parent).await.ok()? {
-        return Some(true);
+async fn says(endpoint: &Endpoint, parent: Root) -> Option<Word> {
+    if let Some(slot) = endpoint.client.find_header(parent).await.ok()? {
+        return Some(Word::Has(slot));
     }
     let (_, head) = endpoint.head()?;
-    endpoint.client.knows_block(head).await.ok()?.then_some(false)
+    let found = endpoint.client.find_header(head).await.ok()?;
+    found.is_some().then_some(Word::HasNot)
 }

@@ -124,6 +124,29 @@ async fn block_on_a_head_of_long_ago_is_refused_and_the_next_beacon_node_asked()
 }
 
 #[tokio::test(start_paused = true)]
+async fn block_on_a_parent_from_before_all_heads_that_were_seen_is_refused() {
+    let fleet = proposing().await;
+    for n in 2..=8 {
+        fleet
+            .bns
+            .iter()
+            .for_each(|bn| bn.tell_head(99 + u64::from(n), &root(n)));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let header = json!({"data": {"header": {"message": {"slot": "58"}}}});
+    for bn in &fleet.bns {
+        bn.set(
+            &format!("/eth/v1/beacon/headers/{}", root(66)),
+            Manner::Say(header.clone()),
+        );
+    }
+    fleet.bns[0].set(BLOCK, Manner::Say(phase0_block(|b| b.parent_root = Root([66; 32]))));
+    fleet.bns[1].set(BLOCK, Manner::Say(phase0_block(|b| b.parent_root = Root([8; 32]))));
+    let block = fleet.pool.produce_block(ask(SLOT)).await.unwrap();
+    assert_eq!(block.proposal.parent_root(), Root([8; 32]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn block_on_a_parent_that_another_beacon_node_has_is_taken() {
     let fleet = proposing().await;
     let late = phase0_block(|b| b.parent_root = Root([66; 32]));
