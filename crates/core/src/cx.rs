@@ -99,27 +99,31 @@ mod tests {
         assert_eq!(h, 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
     }
 
-    #[test]
-    fn trace_ids() {
-        #[derive(serde::Deserialize)]
-        struct Case {
-            lock_hash: String,
-            duty: String,
-            trace_id: String,
-        }
-        trireme_vectors::each("dashboards", "trace-ids", |e| {
-            let cases: Vec<Case> = e.parse();
-            assert!(!cases.is_empty());
-            for case in cases {
-                let hash = hex::decode(case.lock_hash.trim_start_matches("0x")).unwrap();
-                assert_eq!(
-                    format!("{:032x}", trace_id_of(&hash, &case.duty)),
-                    case.trace_id,
-                    "{}",
-                    case.duty
-                );
+    mod vectors {
+        use super::*;
+
+        #[test]
+        fn trace_ids() {
+            #[derive(serde::Deserialize)]
+            struct Case {
+                lock_hash: String,
+                duty: String,
+                trace_id: String,
             }
-        });
+            trireme_vectors::each("dashboards", "trace-ids", |e| {
+                let cases: Vec<Case> = e.parse();
+                assert!(!cases.is_empty());
+                for case in cases {
+                    let hash = hex::decode(case.lock_hash.trim_start_matches("0x")).unwrap();
+                    assert_eq!(
+                        format!("{:032x}", trace_id_of(&hash, &case.duty)),
+                        case.trace_id,
+                        "{}",
+                        case.duty
+                    );
+                }
+            });
+        }
     }
 
     #[test]

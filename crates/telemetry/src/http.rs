@@ -97,24 +97,21 @@ mod tests {
 
     use super::*;
 
-    async fn start() -> (
-        std::net::SocketAddr,
-        oneshot::Sender<()>,
-        tokio::task::JoinHandle<io::Result<()>>,
-    ) {
+    async fn start() -> (std::net::SocketAddr, oneshot::Sender<()>, JoinSet<io::Result<()>>) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let router = Router::new().route("/x", get(async || "y"));
-        let task = tokio::spawn(serve(listener, router, async {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, router, async {
             let _ = stopped.await;
         }));
-        (address, stop, task)
+        (address, stop, tasks)
     }
 
     #[tokio::test]
     async fn requests_are_answered_until_the_stop() {
-        let (address, stop, task) = start().await;
+        let (address, stop, mut tasks) = start().await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut answer = vec![0; 1_024];
@@ -122,7 +119,7 @@ mod tests {
         let text = String::from_utf8_lossy(&answer[..n]).into_owned();
         assert!(text.starts_with("HTTP/1.1 200") && text.ends_with('y'), "{text}");
         stop.send(()).unwrap();
-        task.await.unwrap().unwrap();
+        tasks.join_next().await.unwrap().unwrap().unwrap();
         assert_eq!(
             stream.read(&mut answer).await.unwrap(),
             0,
@@ -133,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_does_not_say_what_it_wants_is_hung_up_on() {
-        let (address, _stop, _task) = start().await;
+        let (address, _stop, _tasks) = start().await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /x HTT").await.unwrap();
         let mut answer = Vec::new();

@@ -68,7 +68,7 @@ pub const KINDS: &[(&str, &str, Claim)] = &[
     ("dashboards", "log-sample", By("crates/telemetry")),
     ("dashboards", "metric-catalogue", By("crates/node")),
     ("dashboards", "metric-usage", By("crates/node")),
-    ("dashboards", "scrape-config", By("crates/node")),
+    ("dashboards", "scrape-config", By("crates/cli")),
     ("dashboards", "trace-ids", By("crates/core")),
     ("dkg", "bcast-hash", Later(DKG)),
     ("dkg", "ceremony", Later(DKG)),

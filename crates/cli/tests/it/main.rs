@@ -10,7 +10,10 @@ mod create_cluster;
 mod help;
 #[cfg(test)]
 mod precedence;
-#[cfg(all(test, feature = "devnet"))]
+#[cfg(test)]
+mod scraped;
+#[cfg(feature = "devnet")]
+#[cfg(test)]
 mod simnet;
 
 #[cfg(test)]

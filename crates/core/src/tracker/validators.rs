@@ -45,9 +45,13 @@ pub fn unfinished(duty: Duty, all: &Reports, votes: bool) -> Vec<Unfinished> {
     let expected = scheduled(duty, all).unwrap_or_default();
     let mut by_reason: BTreeMap<Reason, Vec<PubKey>> = BTreeMap::new();
     for validator in expected.difference(&done) {
-        if let Verdict::Failed { reason, .. } = judge(duty, &only(*validator, duty, all), votes) {
-            by_reason.entry(reason).or_default().push(*validator);
-        }
+        let reason = match judge(duty, &only(*validator, duty, all), votes) {
+            // Nobody has signed for it at all; ours is the validator client that the operator can look after.
+            Verdict::Failed { station: None, .. } => Reason::NoLocalVcSignature,
+            Verdict::Failed { reason, .. } => reason,
+            Verdict::Success | Verdict::NothingToDo => continue,
+        };
+        by_reason.entry(reason).or_default().push(*validator);
     }
     by_reason
         .into_iter()
@@ -126,6 +130,23 @@ mod tests {
         };
         assert_eq!(unfinished(duty, &all, false), [expected]);
         assert_eq!(counts(duty, &all), (2, 1));
+    }
+
+    #[test]
+    fn a_member_for_which_nobody_signed_lacks_its_validator_client() {
+        let duty = Duty::new(Slot(9), DutyType::SyncMessage);
+        let all = Reports::from([
+            (
+                Duty::new(Slot(9), DutyType::SyncContribution),
+                vec![seen(Station::Fetcher, &[(A, None), (B, None)])],
+            ),
+            (duty, vec![seen(Station::Bcast, &[(A, None)])]),
+        ]);
+        let expected = Unfinished {
+            reason: Reason::NoLocalVcSignature,
+            validators: vec![B],
+        };
+        assert_eq!(unfinished(duty, &all, false), [expected]);
     }
 
     #[test]

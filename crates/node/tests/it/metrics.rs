@@ -7,7 +7,6 @@ use std::{
 };
 
 use prometheus_client::{encoding::text::encode, registry::Registry};
-use serde::Deserialize;
 use trireme_core::{
     bcast::BroadcastMetrics, consensus::ConsensusMetrics, fetcher::FetcherMetrics, infosync::InfoSyncMetrics,
     metrics::CacheMetrics, parsigdb::ParSigDbMetrics, parsigex::ParSigExMetrics, scheduler::SchedulerMetrics,
@@ -226,230 +225,216 @@ async fn docs_metrics_md_is_what_a_node_registers() {
     );
 }
 
-#[derive(Deserialize)]
-struct Catalogue {
-    bucket_sets: BTreeMap<String, Vec<f64>>,
-    metrics: Vec<Entry>,
-}
+mod vectors {
+    use serde::Deserialize;
 
-#[derive(Deserialize)]
-struct Entry {
-    name: String,
-    r#type: String,
-    labels: BTreeSet<String>,
-    bucket_set: Option<String>,
-}
+    use super::*;
 
-/// The metrics that a relay registers.
-fn of_relay() -> BTreeMap<String, Known> {
-    let mut registry = Registry::default();
-    let key = trireme_keys::IdentityKey::from_bytes(&[1; 32]).unwrap().public_key();
-    let peer = trireme_keys::PeerId::from_public_key(key);
-    RelayMetrics::register(&mut registry, &peer).touch();
-    let mut text = String::new();
-    encode(&mut text, &registry).unwrap();
-    let mut all = read(&prometheus(&text));
-    for known in all.values_mut() {
-        known.labels.remove("relay_peer");
-    }
-    all
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn metric_catalogue() {
-    let (node, relay) = (every_metric().await, of_relay());
-    let mut wrong = Vec::new();
-    trireme_vectors::each("dashboards", "metric-catalogue", |e| {
-        let catalogue: Catalogue = e.parse();
-        for entry in &catalogue.metrics {
-            let later = later(&entry.name);
-            let known = node.get(&entry.name).or_else(|| relay.get(&entry.name));
-            let Some(known) = known.filter(|_| !later) else {
-                if known.is_some() == later {
-                    wrong.push(format!("{}: there or not, contrary to the list LATER", entry.name));
-                }
-                continue;
-            };
-            if known.kind != entry.r#type {
-                wrong.push(format!("{}: {} instead of {}", entry.name, known.kind, entry.r#type));
-            }
-            if !known.seen {
-                continue;
-            }
-            if known.labels != entry.labels {
-                wrong.push(format!(
-                    "{}: {:?} instead of {:?}",
-                    entry.name, known.labels, entry.labels
-                ));
-            }
-            let mut bounds: Vec<f64> = known.bounds.iter().map(|b| b.parse().unwrap()).collect();
-            bounds.retain(|b| b.is_finite());
-            let expected = entry.bucket_set.as_ref().map(|set| catalogue.bucket_sets[set].clone());
-            let equal = bounds.len() == expected.as_ref().map_or(0, Vec::len)
-                && bounds
-                    .iter()
-                    .zip(expected.iter().flatten())
-                    .all(|(a, b)| (a - b).abs() < 1e-9);
-            if !equal {
-                wrong.push(format!("{}: buckets {bounds:?} instead of {expected:?}", entry.name));
-            }
-        }
-    });
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// Whether a metric is not there yet.
-fn later(name: &str) -> bool {
-    LATER.iter().any(|(later, _)| *later == name)
-}
-
-/// The metric that a series belongs to.
-fn metric_of<'a>(all: &'a BTreeMap<String, Known>, series: &str) -> Option<(&'a String, &'a Known)> {
-    let bases = ["", "_bucket", "_sum", "_count"].map(|suffix| series.strip_suffix(suffix));
-    bases.into_iter().flatten().find_map(|base| all.get_key_value(base))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn metric_usage() {
     #[derive(Deserialize)]
-    struct Usage {
-        node_metrics: BTreeMap<String, BTreeMap<String, Vec<String>>>,
-        other_scrape_targets: BTreeMap<String, serde::de::IgnoredAny>,
+    struct Catalogue {
+        bucket_sets: BTreeMap<String, Vec<f64>>,
+        metrics: Vec<Entry>,
     }
-    let node = every_metric().await;
-    trireme_vectors::each("dashboards", "metric-usage", |e| {
-        let usage: Usage = e.parse();
-        assert!(!usage.node_metrics.is_empty());
-        for (series, dashboards) in &usage.node_metrics {
-            if later(series) {
+
+    #[derive(Deserialize)]
+    struct Entry {
+        name: String,
+        r#type: String,
+        labels: BTreeSet<String>,
+        bucket_set: Option<String>,
+    }
+
+    /// The metrics that a relay registers.
+    fn of_relay() -> BTreeMap<String, Known> {
+        let mut registry = Registry::default();
+        let key = trireme_keys::IdentityKey::from_bytes(&[1; 32]).unwrap().public_key();
+        let peer = trireme_keys::PeerId::from_public_key(key);
+        RelayMetrics::register(&mut registry, &peer).touch();
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let mut all = read(&prometheus(&text));
+        for known in all.values_mut() {
+            known.labels.remove("relay_peer");
+        }
+        all
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn metric_catalogue() {
+        let (node, relay) = (every_metric().await, of_relay());
+        let mut wrong = Vec::new();
+        trireme_vectors::each("dashboards", "metric-catalogue", |e| {
+            let catalogue: Catalogue = e.parse();
+            for entry in &catalogue.metrics {
+                let later = later(&entry.name);
+                let known = node.get(&entry.name).or_else(|| relay.get(&entry.name));
+                let Some(known) = known.filter(|_| !later) else {
+                    if known.is_some() == later {
+                        wrong.push(format!("{}: there or not, contrary to the list LATER", entry.name));
+                    }
+                    continue;
+                };
+                if known.kind != entry.r#type {
+                    wrong.push(format!("{}: {} instead of {}", entry.name, known.kind, entry.r#type));
+                }
+                if !known.seen {
+                    continue;
+                }
+                if known.labels != entry.labels {
+                    wrong.push(format!(
+                        "{}: {:?} instead of {:?}",
+                        entry.name, known.labels, entry.labels
+                    ));
+                }
+                let mut bounds: Vec<f64> = known.bounds.iter().map(|b| b.parse().unwrap()).collect();
+                bounds.retain(|b| b.is_finite());
+                let expected = entry.bucket_set.as_ref().map(|set| catalogue.bucket_sets[set].clone());
+                let equal = bounds.len() == expected.as_ref().map_or(0, Vec::len)
+                    && bounds
+                        .iter()
+                        .zip(expected.iter().flatten())
+                        .all(|(a, b)| (a - b).abs() < 1e-9);
+                if !equal {
+                    wrong.push(format!("{}: buckets {bounds:?} instead of {expected:?}", entry.name));
+                }
+            }
+        });
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// Whether a metric is not there yet.
+    fn later(name: &str) -> bool {
+        LATER.iter().any(|(later, _)| *later == name)
+    }
+
+    /// The metric that a series belongs to.
+    fn metric_of<'a>(all: &'a BTreeMap<String, Known>, series: &str) -> Option<(&'a String, &'a Known)> {
+        let bases = ["", "_bucket", "_sum", "_count"].map(|suffix| series.strip_suffix(suffix));
+        bases.into_iter().flatten().find_map(|base| all.get_key_value(base))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn metric_usage() {
+        #[derive(Deserialize)]
+        struct Usage {
+            node_metrics: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+            other_scrape_targets: BTreeMap<String, serde::de::IgnoredAny>,
+        }
+        let node = every_metric().await;
+        trireme_vectors::each("dashboards", "metric-usage", |e| {
+            let usage: Usage = e.parse();
+            assert!(!usage.node_metrics.is_empty());
+            for (series, dashboards) in &usage.node_metrics {
+                if later(series) {
+                    continue;
+                }
+                let Some((name, known)) = metric_of(&node, series) else {
+                    panic!("{series} is not exported");
+                };
+                for label in dashboards.values().flatten() {
+                    assert!(has(known, label), "{name} has no label {label}");
+                }
+            }
+            for series in usage.other_scrape_targets.keys() {
+                assert!(metric_of(&node, series).is_none(), "{series} is another program's");
+            }
+        });
+    }
+
+    fn has(known: &Known, label: &str) -> bool {
+        known.labels.contains(label) || CONSTANT.contains(&label) || FROM_OUTSIDE.contains(&label)
+    }
+
+    /// Checks every metric of Charon's families that occurs in expressions: it is exported, with the labels of the selector
+    /// that follows. Returns how many were found.
+    fn check_expressions(node: &BTreeMap<String, Known>, text: &str) -> usize {
+        const FAMILIES: [&str; 4] = ["app_", "core_", "p2p_", "cluster_"];
+        // Labels and template variables that begin like metrics.
+        const NO_METRICS: [&str; 5] = [
+            "cluster_name",
+            "cluster_hash",
+            "cluster_peer",
+            "cluster_network",
+            "p2p_topic_peer_count",
+        ];
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let mut found = 0;
+        let mut rest = text;
+        while let Some(start) = rest.find(is_part) {
+            let (token, after) =
+                rest[start..].split_at(rest[start..].find(|c| !is_part(c)).unwrap_or(rest.len() - start));
+            rest = after;
+            let selector = after.strip_prefix('{');
+            let is_name = FAMILIES.iter().any(|f| token.starts_with(f)) && !NO_METRICS.contains(&token);
+            // A bare word may be a label; only with a selector or within a function is it certainly a series.
+            if !is_name || (selector.is_none() && !after.starts_with(['[', ')', ' ', ',', '"', '\''])) {
                 continue;
             }
-            let Some((name, known)) = metric_of(&node, series) else {
-                panic!("{series} is not exported");
+            let Some((name, known)) = metric_of(node, token) else {
+                // Names of panels and variables share the prefix; those with a selector are series.
+                assert!(selector.is_none() || later(token), "{token} is not exported");
+                continue;
             };
-            for label in dashboards.values().flatten() {
-                assert!(has(known, label), "{name} has no label {label}");
-            }
-        }
-        for series in usage.other_scrape_targets.keys() {
-            assert!(metric_of(&node, series).is_none(), "{series} is another program's");
-        }
-    });
-}
-
-fn has(known: &Known, label: &str) -> bool {
-    known.labels.contains(label) || CONSTANT.contains(&label) || FROM_OUTSIDE.contains(&label)
-}
-
-/// Checks every metric of Charon's families that occurs in expressions: it is exported, with the labels of the selector
-/// that follows. Returns how many were found.
-fn check_expressions(node: &BTreeMap<String, Known>, text: &str) -> usize {
-    const FAMILIES: [&str; 4] = ["app_", "core_", "p2p_", "cluster_"];
-    // Labels and template variables that begin like metrics.
-    const NO_METRICS: [&str; 5] = [
-        "cluster_name",
-        "cluster_hash",
-        "cluster_peer",
-        "cluster_network",
-        "p2p_topic_peer_count",
-    ];
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    let mut found = 0;
-    let mut rest = text;
-    while let Some(start) = rest.find(is_part) {
-        let (token, after) = rest[start..].split_at(rest[start..].find(|c| !is_part(c)).unwrap_or(rest.len() - start));
-        rest = after;
-        let selector = after.strip_prefix('{');
-        let is_name = FAMILIES.iter().any(|f| token.starts_with(f)) && !NO_METRICS.contains(&token);
-        // A bare word may be a label; only with a selector or within a function is it certainly a series.
-        if !is_name || (selector.is_none() && !after.starts_with(['[', ')', ' ', ',', '"', '\''])) {
-            continue;
-        }
-        let Some((name, known)) = metric_of(node, token) else {
-            // Names of panels and variables share the prefix; those with a selector are series.
-            assert!(selector.is_none() || later(token), "{token} is not exported");
-            continue;
-        };
-        found += 1;
-        for pair in selector
-            .and_then(|s| s.split_once('}'))
-            .map_or("", |(inside, _)| inside)
-            .split(',')
-        {
-            let label = pair.split(['=', '!']).next().unwrap_or_default().trim();
-            let is_label =
-                !label.is_empty() && label.chars().all(is_part) && !label.starts_with(|c: char| c.is_ascii_digit());
-            if is_label && pair.contains('=') {
-                assert!(has(known, label), "{name} has no label {label}");
-            }
-        }
-    }
-    found
-}
-
-/// All texts of a JSON document that stand under a name that holds expressions.
-fn expressions(value: &serde_json::Value, out: &mut Vec<String>) {
-    match value {
-        serde_json::Value::Object(members) => {
-            for (name, member) in members {
-                match member {
-                    serde_json::Value::String(text) if matches!(name.as_str(), "expr" | "query" | "definition") => {
-                        out.push(text.clone());
-                    }
-                    other => expressions(other, out),
+            found += 1;
+            for pair in selector
+                .and_then(|s| s.split_once('}'))
+                .map_or("", |(inside, _)| inside)
+                .split(',')
+            {
+                let label = pair.split(['=', '!']).next().unwrap_or_default().trim();
+                let is_label =
+                    !label.is_empty() && label.chars().all(is_part) && !label.starts_with(|c: char| c.is_ascii_digit());
+                if is_label && pair.contains('=') {
+                    assert!(has(known, label), "{name} has no label {label}");
                 }
             }
         }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| expressions(item, out)),
-        serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::String(_) => {}
+        found
     }
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn grafana_dashboard() {
-    let node = every_metric().await;
-    let mut found = 0;
-    trireme_vectors::each("dashboards", "grafana-dashboard", |e| {
-        let mut texts = Vec::new();
-        expressions(&serde_json::from_str(&e.text()).unwrap(), &mut texts);
-        found += texts.iter().map(|t| check_expressions(&node, t)).sum::<usize>();
-    });
-    if !trireme_vectors::roots().is_empty() {
-        assert!(found > 100, "only {found} metrics were found in all dashboards");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn alert_rules() {
-    let node = every_metric().await;
-    trireme_vectors::each("dashboards", "alert-rules", |e| {
-        let text = e.text();
-        let lines = text.lines().filter(|l| l.trim_start().starts_with("expr:"));
-        let found: usize = lines.map(|l| check_expressions(&node, l)).sum();
-        assert!(found > 5, "only {found} metrics were found");
-    });
-}
-
-#[test]
-fn scrape_config() {
-    let default = "127.0.0.1:3620";
-    let (_, port) = default.rsplit_once(':').unwrap();
-    trireme_vectors::each("dashboards", "scrape-config", |e| {
-        let text = e.text();
-        let targets: Vec<&str> = text
-            .lines()
-            .filter(|l| l.trim_start().starts_with("- targets:"))
-            .flat_map(|l| l.split('"').filter(|t| t.contains(':') && !t.contains("targets")))
-            .filter(|t| t.starts_with("charon:") || t.starts_with("node") && !t.starts_with("node-exporter"))
-            .collect();
-        assert!(!targets.is_empty());
-        for target in targets {
-            assert_eq!(target.rsplit_once(':').unwrap().1, port, "{target}");
+    /// All texts of a JSON document that stand under a name that holds expressions.
+    fn expressions(value: &serde_json::Value, out: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(members) => {
+                for (name, member) in members {
+                    match member {
+                        serde_json::Value::String(text) if matches!(name.as_str(), "expr" | "query" | "definition") => {
+                            out.push(text.clone());
+                        }
+                        other => expressions(other, out),
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| expressions(item, out)),
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::String(_) => {}
         }
-        // The path is Prometheus' own default.
-        assert!(!text.contains("metrics_path"));
-    });
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn grafana_dashboard() {
+        let node = every_metric().await;
+        let mut found = 0;
+        trireme_vectors::each("dashboards", "grafana-dashboard", |e| {
+            let mut texts = Vec::new();
+            expressions(&serde_json::from_str(&e.text()).unwrap(), &mut texts);
+            found += texts.iter().map(|t| check_expressions(&node, t)).sum::<usize>();
+        });
+        if !trireme_vectors::roots().is_empty() {
+            assert!(found > 100, "only {found} metrics were found in all dashboards");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn alert_rules() {
+        let node = every_metric().await;
+        trireme_vectors::each("dashboards", "alert-rules", |e| {
+            let text = e.text();
+            let lines = text.lines().filter(|l| l.trim_start().starts_with("expr:"));
+            let found: usize = lines.map(|l| check_expressions(&node, l)).sum();
+            assert!(found > 5, "only {found} metrics were found");
+        });
+    }
 }

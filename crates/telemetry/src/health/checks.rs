@@ -262,7 +262,7 @@ fn other_heads(seen: &Seen<'_>) -> Option<bool> {
 fn growing(memory: &VecDeque<f64>) -> Option<bool> {
     let settled: Vec<f64> = memory.iter().copied().skip(SETTLING).collect();
     let (before, day) = settled.split_at_checked(settled.len().checked_sub(DAY)?)?;
-    let recent = before.len().checked_sub(DAY).unwrap_or_default();
+    let recent = before.len().saturating_sub(DAY);
     let before = before.get(recent..)?;
     let mean = |list: &[f64]| {
         let n = u32::try_from(list.len())

@@ -211,7 +211,7 @@ fn is_looked_at(name: &str) -> bool {
         let suffix = name.strip_prefix(*histogram);
         matches!(suffix, Some("_sum" | "_count"))
     };
-    NAMES.contains(&name) || WINDOW.contains(&name) || HISTOGRAMS.iter().any(|h| is_total(&h))
+    NAMES.contains(&name) || WINDOW.contains(&name) || HISTOGRAMS.iter().any(is_total)
 }
 
 /// Names with more series than allowed. The series of a histogram count once, not once per bucket.
@@ -306,7 +306,8 @@ mod tests {
     async fn gathers_twice_a_minute() {
         let watch = watch();
         let registry = Arc::clone(&watch.registry);
-        let task = tokio::spawn(watch.run());
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(watch.run());
         tokio::time::sleep(Duration::from_secs(29)).await;
         let evaluated = || {
             exposition(&registry)
@@ -316,6 +317,5 @@ mod tests {
         assert!(!evaluated());
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(evaluated());
-        task.abort();
     }
 }

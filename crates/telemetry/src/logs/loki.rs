@@ -57,12 +57,15 @@ impl fmt::Debug for LokiConfig {
     }
 }
 
+/// An address and the lines that wait for it.
+type Waiting = (Url, mpsc::Receiver<Entry>);
+
 /// The way to Loki. Clones are the same way.
 #[derive(Clone)]
 pub struct Loki {
     config: Arc<LokiConfig>,
     queues: Arc<Vec<mpsc::Sender<Entry>>>,
-    waiting: Arc<Mutex<Vec<(Url, mpsc::Receiver<Entry>)>>>,
+    waiting: Arc<Mutex<Vec<Waiting>>>,
 }
 
 impl fmt::Debug for Loki {

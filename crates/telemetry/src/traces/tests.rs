@@ -34,8 +34,7 @@ fn spans(make: impl FnOnce()) -> Vec<SpanData> {
     let kept = Kept::default();
     traces.start_with(SimpleSpanProcessor::new(kept.clone()), "abcdef0");
     tracing::subscriber::with_default(tracing_subscriber::registry().with(traces.layer()), make);
-    let spans = kept.0.lock().unwrap().clone();
-    spans
+    std::mem::take(&mut *kept.0.lock().unwrap())
 }
 
 const TRACE: &str = "22641bd2cffb591dab359335495d6d42";

@@ -14,29 +14,31 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::{collector::trace::v1::ExportTraceServiceRequest, common::v1::any_value};
 use prost::Message as _;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tracing_subscriber::layer::SubscriberExt as _;
 use trireme_telemetry::{TraceConfig, Traces};
 
 type Received = (HeaderMap, ExportTraceServiceRequest);
 
 /// A collector that takes everything.
-async fn collector() -> (String, mpsc::Receiver<Received>) {
+async fn collector() -> (String, mpsc::Receiver<Received>, JoinSet<()>) {
     let (tx, rx) = mpsc::channel(16);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let tx = tx.clone();
             let service = service_fn(move |request| take(request, tx.clone()));
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 let server = http2::Builder::new(TokioExecutor::new());
                 server.serve_connection(TokioIo::new(stream), service).await
             });
         }
     });
-    (address, rx)
+    (address, rx, tasks)
 }
 
 type Frames = futures::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>;
@@ -65,7 +67,7 @@ async fn take(request: Request<Incoming>, tx: mpsc::Sender<Received>) -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_receives_a_duty_with_the_clusters_name_and_the_headers() {
     const TRACE: &str = "22641bd2cffb591dab359335495d6d42";
-    let (address, mut received) = collector().await;
+    let (address, mut received, _tasks) = collector().await;
     let traces = Traces::new(TraceConfig {
         address,
         headers: vec![("Authorization".into(), "Basic abc".into())],

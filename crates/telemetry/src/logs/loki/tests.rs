@@ -1,5 +1,5 @@
 use axum::{Router, body::Bytes, http::HeaderMap, routing::post};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn labels() -> ClusterLabels {
 }
 
 /// A Loki that gives these answers, then success for ever; what it was sent comes out of the channel.
-async fn loki(answers: &'static [StatusCode]) -> (Url, mpsc::Receiver<PushRequest>) {
+async fn loki(answers: &'static [StatusCode]) -> (Url, mpsc::Receiver<PushRequest>, JoinSet<()>) {
     let (tx, rx) = mpsc::channel(16);
     let asked = Arc::new(Mutex::new(0_usize));
     let handler = move |headers: HeaderMap, body: Bytes| {
@@ -33,8 +33,9 @@ async fn loki(answers: &'static [StatusCode]) -> (Url, mpsc::Receiver<PushReques
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://user:secret@{}/loki/api/v1/push", listener.local_addr().unwrap());
     let router = Router::new().route("/loki/api/v1/push", post(handler));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (url.parse().unwrap(), rx)
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (url.parse().unwrap(), rx, tasks)
 }
 
 fn to(address: Url) -> Loki {
@@ -60,12 +61,12 @@ fn run(loki: &Loki) -> tokio_stop::Running {
 }
 
 mod tokio_stop {
-    use tokio::{sync::oneshot, task::JoinHandle};
+    use tokio::{sync::oneshot, task::JoinSet};
 
     /// A task that can be asked to stop.
     pub(super) struct Running {
         stop: oneshot::Sender<()>,
-        task: JoinHandle<()>,
+        tasks: JoinSet<()>,
     }
 
     impl Running {
@@ -74,22 +75,25 @@ mod tokio_stop {
             F: Future<Output = ()> + Send + 'static,
         {
             let (stop, stopped) = oneshot::channel();
-            let task = tokio::spawn(make(Box::pin(async {
+            let mut tasks = JoinSet::new();
+            tasks.spawn(make(Box::pin(async {
                 let _ = stopped.await;
             })));
-            Self { stop, task }
+            Self { stop, tasks }
         }
 
-        pub(super) async fn stop(self) {
+        pub(super) async fn stop(mut self) {
             self.stop.send(()).unwrap();
-            self.task.await.unwrap();
+            while let Some(ended) = self.tasks.join_next().await {
+                ended.unwrap();
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn lines_from_before_the_labels_are_pushed_in_one_stream_with_them() {
-    let (url, mut pushed) = loki(&[]).await;
+    let (url, mut pushed, _tasks) = loki(&[]).await;
     let loki = to(url);
     loki.push("one\n");
     loki.push("two\n");
@@ -105,7 +109,7 @@ async fn lines_from_before_the_labels_are_pushed_in_one_stream_with_them() {
 
 #[tokio::test]
 async fn a_batch_that_could_not_be_taken_comes_again_and_a_refused_one_does_not() {
-    let (url, mut pushed) = loki(&[
+    let (url, mut pushed, _tasks) = loki(&[
         StatusCode::INTERNAL_SERVER_ERROR,
         StatusCode::NO_CONTENT,
         StatusCode::BAD_REQUEST,
@@ -125,14 +129,14 @@ async fn a_batch_that_could_not_be_taken_comes_again_and_a_refused_one_does_not(
 
 #[tokio::test]
 async fn what_is_left_at_the_stop_is_pushed_be_it_collected_or_not() {
-    let (url, mut pushed) = loki(&[]).await;
+    let (url, mut pushed, _tasks) = loki(&[]).await;
     let loki = to(url);
     loki.push("last");
     let pusher = loki.pushers(&labels()).pop().unwrap();
     pusher.run(async {}).await;
     assert_eq!(lines(&pushed.recv().await.unwrap()), ["last"]);
 
-    let (url, mut pushed) = self::loki(&[StatusCode::INTERNAL_SERVER_ERROR]).await;
+    let (url, mut pushed, _tasks) = self::loki(&[StatusCode::INTERNAL_SERVER_ERROR]).await;
     let loki = to(url);
     loki.push("could not be pushed");
     let running = run(&loki);
