@@ -33,13 +33,16 @@ use crate::{
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// What a share signs once: kind, validator, share, slot, what else names the duty.
+type Signing = (&'static str, ValidatorIndex, ShareIdx, Slot, u64);
+
 /// What is said once and must not be said otherwise, over all nodes and their restarts.
 #[derive(Default)]
 pub(crate) struct Witness {
     /// Roots that clients were served: kind, slot, what else names the duty.
     served: Mutex<BTreeMap<(&'static str, Slot, u64), Root>>,
     /// Roots that shares signed.
-    signed: Mutex<BTreeMap<(&'static str, ValidatorIndex, ShareIdx, Slot, u64), Root>>,
+    signed: Mutex<BTreeMap<Signing, Root>>,
     pub(crate) wrong: Mutex<Vec<String>>,
 }
 

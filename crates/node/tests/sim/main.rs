@@ -8,12 +8,19 @@
 //! `SIM_SEEDS=1000 just sim` runs more seeds (from `SIM_FIRST_SEED`), `SIM_SEED=…` one, with its plan and log.
 //! Not here: sockets and encodings of HTTP (level 3, `devnet`), the algorithm's own schedules (`crates/qbft/tests/sim`).
 
+#[cfg(test)]
 mod beacon;
+#[cfg(test)]
 mod chain;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
 mod cluster;
+#[cfg(test)]
 mod plan;
+#[cfg(test)]
 mod run;
+#[cfg(test)]
 mod villain;
 
 use plan::Plan;
