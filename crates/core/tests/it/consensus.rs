@@ -16,7 +16,8 @@ use trireme_core::{
     Duty, DutyType, PeerIdx, UnixTime,
     compute::Inline,
     consensus::{
-        Consensus, ConsensusConfig, ConsensusError, ConsensusMetrics, ConsensusParts, NotTaken, PER_PEER, PROTOCOL,
+        ClusterValues, Consensus, ConsensusConfig, ConsensusError, ConsensusMetrics, ConsensusParts, NotTaken,
+        PER_PEER, PROTOCOL,
         hash::ValueHash,
         leader,
         receive::{Refusal, Signers, open},
@@ -28,6 +29,7 @@ use trireme_core::{
     life::Life,
     ports::{Clock, Handler, Inbound, NetError, Peer, PeerNet, ProtocolId, ServeGuard},
     step::{StepError, StepName},
+    validators::ValidatorCache,
 };
 use trireme_eth2::{Root, Slot};
 use trireme_keys::{IdentityKey, PeerId};
@@ -35,7 +37,9 @@ use trireme_qbft::{Kind, Msg, Nodes, Process, Round, Signed, Vote};
 
 use crate::{
     fakes::{
-        Captured, SimClock, cx_source,
+        Captured, SimClock,
+        beacon::FakeBeacon,
+        chain, cluster, cx_source,
         net::{self, Hub},
         policy, timing,
     },
@@ -92,6 +96,8 @@ struct Bench {
     clock: Arc<dyn Clock>,
     life: Life,
     config: ConsensusConfig,
+    /// Whether leaders' values are looked at.
+    checking: bool,
     nodes: BTreeMap<u8, Node>,
 }
 
@@ -101,6 +107,10 @@ fn bench(count: u8, start: u64) -> Bench {
 }
 
 fn bench_with(count: u8, start: u64, config: ConsensusConfig) -> Bench {
+    bench_of(count, start, config, false)
+}
+
+fn bench_of(count: u8, start: u64, config: ConsensusConfig, checking: bool) -> Bench {
     let life = Life::new();
     let clock: Arc<dyn Clock> = SimClock::starting_at(UnixTime::from_secs(start));
     let mut bench = Bench {
@@ -109,6 +119,7 @@ fn bench_with(count: u8, start: u64, config: ConsensusConfig) -> Bench {
         clock,
         life,
         config,
+        checking,
         nodes: BTreeMap::new(),
     };
     for me in 0..count {
@@ -137,7 +148,19 @@ impl Bench {
             config: self.config,
             metrics: ConsensusMetrics::register(&mut Registry::default()),
         };
-        let consensus = Arc::new(Consensus::new(parts).unwrap());
+        let mut consensus = Consensus::new(parts).unwrap();
+        if self.checking {
+            let cluster = cluster(me, 2);
+            let beacon = FakeBeacon::new(2, SPE, 0);
+            let validators = Arc::new(ValidatorCache::new(beacon, &cluster, Default::default()));
+            consensus = consensus.checking(Arc::new(ClusterValues {
+                cluster,
+                chain: chain(SPE),
+                timing: timing(SPE),
+                validators,
+            }));
+        }
+        let consensus = Arc::new(consensus);
         let heard = Captured::new();
         let policy = policy(&life, Arc::clone(&self.clock), timing(SPE));
         consensus
@@ -262,6 +285,43 @@ async fn nodes_without_data_of_their_own_decide_too() {
         bench.participate(node, DUTY);
     }
     bench.propose(leads(DUTY, 1), DUTY);
+    bench.until_millis(BEGIN * 1000 + 500).await;
+    assert_eq!(bench.decisions().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaders_impossible_data_get_no_vote_and_the_next_leader_decides() {
+    let bench = bench_of(4, 0, ConsensusConfig::default(), true);
+    let first = leads(DUTY, 1);
+    bench.until(BEGIN).await;
+    for node in 0..4 {
+        bench.participate(node, DUTY);
+        // Attestation data of the slot before, for which the validators have signed something else.
+        let slot = if node == first {
+            Slot(DUTY.slot.0 - 1)
+        } else {
+            DUTY.slot
+        };
+        bench.propose_set(node, DUTY, data(slot, 2, node + 1));
+    }
+    bench.until_millis(BEGIN * 1000 + 900).await;
+    assert!(bench.decisions().is_empty());
+    bench.until_millis(BEGIN * 1000 + 1_500).await;
+    let decisions = bench.decisions();
+    assert_eq!(decisions.len(), 4, "the liar learns what the others decided");
+    for set in decisions.values() {
+        assert_eq!(**set, view(leads(DUTY, 2)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn possible_data_are_voted_for_in_the_first_round() {
+    let bench = bench_of(4, 0, ConsensusConfig::default(), true);
+    bench.until(BEGIN).await;
+    for node in 0..4 {
+        bench.participate(node, DUTY);
+        bench.propose(node, DUTY);
+    }
     bench.until_millis(BEGIN * 1000 + 500).await;
     assert_eq!(bench.decisions().len(), 4);
 }

@@ -67,6 +67,8 @@ pub(crate) struct FakeBeacon {
     /// No aggregate of this committee, this many times.
     pub(crate) lacking: Mutex<(u64, u32)>,
     pub(crate) aggregates_asked: AtomicUsize,
+    /// Blocks of the chain.
+    pub(crate) kept: Mutex<BTreeMap<Slot, Arc<VersionedSignedBlock>>>,
     pub(crate) version: String,
     pub(crate) events: broadcast::Sender<ChainEvent>,
 }
@@ -101,6 +103,7 @@ impl FakeBeacon {
             chain: Mutex::new((Root([1; 32]), 0)),
             lacking: Mutex::default(),
             aggregates_asked: AtomicUsize::new(0),
+            kept: Mutex::default(),
             events: broadcast::channel(4).0,
         }
     }
@@ -460,8 +463,7 @@ impl BeaconNode for FakeBeacon {
 
     fn block(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>> {
         unless_away!(self);
-        let _ = slot;
-        ready(Ok(None))
+        ready(Ok(self.kept.lock().unwrap().get(&slot).cloned()))
     }
 
     fn committees(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>> {

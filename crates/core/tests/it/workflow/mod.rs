@@ -8,6 +8,7 @@ mod fetcher;
 mod registrations;
 mod scheduler;
 mod signatures;
+mod synthetic;
 mod values;
 
 use std::collections::BTreeMap;
