@@ -23,10 +23,13 @@ mod run;
 #[cfg(test)]
 mod villain;
 
+#[cfg(test)]
 use plan::Plan;
+#[cfg(test)]
 use run::{SLOTS, run};
 
 /// The number in an environment variable.
+#[cfg(test)]
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(

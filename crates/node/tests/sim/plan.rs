@@ -1,7 +1,7 @@
 //! What goes wrong in a run, and when: drawn from the seed, and readable.
 //!
-//! Guarantees: but in a blackout, at most one node is faulty at any time, and after a crash the others are left alone until
-//! the node has passed its boot barrier. Slots near a blackout are excused; in all others every duty is due.
+//! Guarantees: but in a blackout or split, at most one node is faulty in any slot, and after a crash the others are left
+//! alone until the node has passed its boot barrier. Slots near a blackout are excused; in all others every duty is due.
 
 use std::{fmt, ops::Range};
 
@@ -102,7 +102,8 @@ impl Plan {
                 from: at,
                 until,
             });
-            at = until + rest + rng.random_range(0..2 * SLOT_MS);
+            // What was lost early in a slot is missing late in it: the next trouble comes in a later slot.
+            at = (until + rest).next_multiple_of(SLOT_MS) + rng.random_range(0..2 * SLOT_MS);
         }
         plan
     }
