@@ -8,7 +8,7 @@ mod tests {
 
     #[test]
     fn a_local_cluster_performs_every_duty_and_says_so_in_one_object() {
-        let flags = "--nodes=4 --validators=4 --slots=4 --slot-duration=4 --slots-per-epoch=4 --output=json";
+        let flags = "--nodes=4 --validators=4 --slots=4 --slot-duration=6 --slots-per-epoch=4 --output=json";
         let run = Command::new(env!("CARGO_BIN_EXE_trireme"))
             .arg("devnet")
             .args(flags.split(' '))
@@ -20,16 +20,30 @@ mod tests {
         );
         let last = stdout.lines().last().unwrap_or_default();
         let object: Value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{e} in {last:?}\n{stderr}"));
-        for duty in ["attester", "proposer"] {
+        let expected = [
+            ("attester", 4),
+            ("proposer", 4),
+            ("aggregator", 4),
+            ("sync_message", 16),
+            ("exit", 1),
+        ];
+        for (duty, count) in expected {
             let duty = &object["duties"][duty];
             assert_eq!(
                 (&duty["expected"], &duty["completed"]),
-                (&json!(4), &json!(4)),
+                (&json!(count), &json!(count)),
                 "{object}\n{stderr}"
             );
             assert_eq!(duty["missed"], json!([]));
-            assert!(duty["offset_ms"]["max"].as_u64().unwrap() < 4000);
+            assert!(duty["offset_ms"]["max"].as_u64().unwrap() < 6000);
         }
+        let reads = object["bn_reads"].as_object().unwrap();
+        assert!(
+            reads["GET /eth/v1/validator/attestation_data"]["per_slot"]
+                .as_f64()
+                .unwrap()
+                > 0.0
+        );
         assert_eq!(object["slashable"], json!([]));
         let nodes = object["nodes"].as_array().unwrap();
         assert_eq!(nodes.len(), 4);

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::signal::unix::{SignalKind, signal};
-use trireme_eth2::{Slot, ValidatorIndex};
+use trireme_eth2::{Fork, Slot, ValidatorIndex};
 use trireme_testutil::{
     judge::{DutyKind, Heads, due, report, wall_clock},
     vc::{ValidatorClient, VcConfig},
@@ -292,13 +292,15 @@ impl Devnet {
     }
 
     /// What happens to the chain in the counted slots: faults of beacon nodes, and an exit at three quarters of the run.
+    /// Before Capella nobody exits: nodes sign exits for the version of that fork only.
     fn plan_chain(&self, config: &DevnetConfig, first: u64) {
         let Some(server) = self.beacon.judge() else { return };
         for fault in &config.bn_faults {
             server.with(|judge| judge.inject(fault.clone().later(first)));
         }
-        let validators = server.with(|judge| judge.chain().validators.len());
+        let (validators, fork) = server.with(|judge| (judge.chain().validators.len(), judge.chain().fork(Slot(first))));
         let last = u64::try_from(validators).ok().and_then(|n| n.checked_sub(1));
+        let last = last.filter(|_| fork >= Fork::Capella);
         let (Some(leaving), false, false) = (last, config.slots == 0, self.clients.is_empty()) else {
             return;
         };

@@ -16,7 +16,7 @@ pub struct Summary {
     pub nodes: Vec<NodeSummary>,
     /// What nodes asked the beacon nodes for in the counted slots, by method and path; empty on a chain outside.
     pub bn_reads: BTreeMap<String, BnReads>,
-    /// Whether the attestations voted for the head of their slot; none on a chain outside.
+    /// Whether attestations and sync committee messages voted for the head of their slot; none on a chain outside.
     pub heads: Heads,
 }
 
@@ -97,11 +97,8 @@ impl Summary {
         }
         if self.heads.wrong > 0 {
             let all = self.heads.right.saturating_add(self.heads.wrong);
-            let _ = writeln!(
-                out,
-                "{} of {all} attestations voted for another block than the head",
-                self.heads.wrong
-            );
+            let wrong = self.heads.wrong;
+            let _ = writeln!(out, "{wrong} of {all} votes were for another block than the head");
         }
         self.write_reads(&mut out);
         for (n, node) in self.nodes.iter().enumerate() {

@@ -10,7 +10,9 @@ impl Slotwork {
         let mine = duties
             .into_iter()
             .find(|d| d.slot == self.slot && self.is_ours(&d.pubkey));
-        let Some(duty) = mine else { return Ok(()) };
+        let Some(duty) = mine.filter(|_| !self.shared.state().proposed.contains(&self.slot)) else {
+            return Ok(());
+        };
         let Some(randao) = self.sign(&duty.pubkey, hash_tree_root(&self.epoch()), DomainType::Randao) else {
             return Ok(());
         };

@@ -151,7 +151,7 @@ fn done(report: &Report) -> BTreeMap<&'static str, (u64, u64)> {
 
 #[tokio::test]
 async fn a_client_performs_every_duty_of_an_epoch_and_nothing_of_it_is_refused() {
-    for fork in [Fork::Fulu, Fork::Deneb, Fork::Altair] {
+    for fork in [Fork::Fulu, Fork::Deneb] {
         let bench = Bench::new(fork, |_, config| config.keep = true).await;
         let leaving = ValidatorIndex(5);
         bench.shared.state().exit = Some(ExitOrder {
