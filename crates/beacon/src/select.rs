@@ -11,7 +11,7 @@ use trireme_eth2::{AttestationData, Root, Slot};
 /// Roots whose slots are remembered: two epochs of heads from several beacon nodes.
 const HEADS: usize = 256;
 /// The newest heads, on which a block may be built however many slots ago they were.
-const RECENT: usize = 4;
+const RECENT: usize = 2;
 /// A head this many slots before the newest one is not outdated whatever came after it.
 const OLD: u64 = 2;
 
@@ -45,13 +45,13 @@ impl Heads {
     }
 
     /// Whether this was a head, but so many heads ago that nobody who follows the chain builds on it. A late block is
-    /// passed over by building on the one before, and several beacon nodes may differ on the newest few.
+    /// passed over by building on the one before.
     pub(crate) fn is_outdated(&self, block: Root) -> bool {
         let recent = self.order.iter().rev().take(RECENT).any(|root| *root == block);
         !recent && self.slot_of(block).is_some_and(|slot| self.is_left_behind(slot))
     }
 
-    /// Whether several heads are known after a block of this slot.
+    /// Whether heads are known after a block of this slot, more than one, and by more than a slot or two.
     pub(crate) fn is_left_behind(&self, slot: Slot) -> bool {
         let newest = self.slots.values().max().copied().unwrap_or_default();
         let later = self.slots.values().filter(|head| **head > slot).count();
@@ -165,7 +165,7 @@ mod tests {
         let outdated = |n: u8| heads.is_outdated(Root([n; 32]));
         assert_eq!(
             [16, 15, 14, 13, 12, 10].map(outdated),
-            [false, false, false, false, true, true]
+            [false, false, false, true, true, true]
         );
         heads.note(Slot(10), Root([10; 32]));
         assert!(!heads.is_outdated(Root([10; 32])), "the chain went back to it");
