@@ -235,7 +235,9 @@ impl Server {
             let result = tokio::time::timeout(limit, handlers::answer(&behind, asked, &awaited)).await;
             drop(held);
             // The client may be gone; what it submitted is not.
-            let _ = result.map(|answer| tx.send(answer));
+            if let Ok(answer) = result {
+                let _ = tx.send(answer);
+            }
         });
         rx.await
             .map_err(|_| ApiError::internal("the submission was given up"))?
