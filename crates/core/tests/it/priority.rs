@@ -142,7 +142,7 @@ impl Bench {
         self.nodes[&node].infosync.on_slot(SlotTick {
             slot,
             epoch: Epoch(slot.0 / SPE),
-            first_in_epoch: slot.0 % SPE == 0,
+            first_in_epoch: slot.0.is_multiple_of(SPE),
             last_in_epoch: slot.0 % SPE == SPE - 1,
             first_seen: false,
         });
