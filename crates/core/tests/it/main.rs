@@ -7,6 +7,8 @@ mod fakes;
 #[cfg(test)]
 mod priority;
 #[cfg(test)]
+mod real_clients;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod vectors_consensus;

@@ -169,7 +169,7 @@ async fn row_03_a_client_that_never_asks_for_selections_is_told_the_flag_after_t
         let key = (later.data.slot, later.committee_index, later.attester_index);
         known.pubkeys.insert(key, k.groups[0]);
     });
-    assert_eq!(k.attest(&[later.clone()]).await.status, 200);
+    assert_eq!(k.attest(&[later]).await.status, 200);
     assert_eq!(k.attest(&[later]).await.status, 200);
     let said = lines.take(Level::WARN);
     assert!(
