@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
-use trireme_testutil::judge::{DutyReport, Heads, PathReads, Slashable};
+use trireme_testutil::judge::{DutyReport, Heads, Offsets, PathReads, Slashable};
 
 /// What came of a run. Its JSON form is the last line of `--output json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -72,12 +72,17 @@ impl Summary {
         let mut out = String::new();
         for (kind, duty) in &self.duties {
             let o = duty.offset_ms;
+            // What only the nodes tell of has no time of arrival.
+            let sent = if o == Offsets::default() {
+                String::new()
+            } else {
+                format!(
+                    "; sent {}/{}/{}/{} ms into the slot (p50/p90/p99/max)",
+                    o.p50, o.p90, o.p99, o.max
+                )
+            };
             // Writing to a string cannot fail.
-            let _ = writeln!(
-                out,
-                "{}: {} of {} completed; sent {}/{}/{}/{} ms into the slot (p50/p90/p99/max)",
-                kind, duty.completed, duty.expected, o.p50, o.p90, o.p99, o.max
-            );
+            let _ = writeln!(out, "{kind}: {} of {} completed{sent}", duty.completed, duty.expected);
             for missed in duty.missed.iter().take(20) {
                 let _ = writeln!(out, "  missed in slot {}: {}", missed.slot, missed.reason);
             }
@@ -150,7 +155,7 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use trireme_eth2::ValidatorIndex;
-    use trireme_testutil::judge::{Missed, Offsets, SlashableKind};
+    use trireme_testutil::judge::{Missed, SlashableKind};
 
     use super::*;
 
