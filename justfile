@@ -23,7 +23,7 @@ vectors:
 sim-qbft count="100000":
     SIM_SCHEDULES={{count}} cargo test --release -p trireme-qbft --test sim -- --nocapture million
 
-# SEEDS simulated clusters with troubles, from SIM_FIRST_SEED or 0; prints what was done and the machine time.
+# SEEDS simulated clusters with troubles, from SIM_FIRST_SEED or 1; prints what was done and the machine time.
 sim seeds="1000":
     SIM_SEEDS={{seeds}} cargo test -p trireme-node --test sim -- --nocapture every_seed
 
