@@ -171,11 +171,8 @@ fn answer(method: &str, path: &str, sample: &Value) {
         }
         ("POST", "/eth/v1/validator/beacon_committee_selections") => again::<BeaconCommitteeSelection>(data),
         ("POST", "/eth/v1/validator/sync_committee_selections") => again::<SyncCommitteeSelection>(data),
-        ("GET", "/eth/v2/validator/aggregate_attestation") => {
-            assert_eq!(members(sample), ["data", "version"]);
-            // The samples' committee bits are too short to be read.
-            assert_eq!(members(data), ["aggregation_bits", "committee_bits", "data", "signature"]);
-        }
+        // The samples' committee bits are too short to be read.
+        ("GET", "/eth/v2/validator/aggregate_attestation") => assert_eq!(members(sample), ["data", "version"]),
         ("GET", "/eth/v1/validator/sync_committee_contribution") => {
             again::<SyncCommitteeContribution>(&full_length(data));
             assert_eq!(members(sample), ["data"]);
