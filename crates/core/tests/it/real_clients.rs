@@ -45,14 +45,16 @@ fn row_11_all_times_scale_with_the_slots_of_the_chain() {
             for kind in DutyType::ALL {
                 let duty = Duty::new(slot, kind);
                 let after = |t: &SlotTiming| deadline(duty, t).map(|at| at.since(t.start(slot)));
-                assert_eq!(
-                    after(&short).map(|d| d * factor),
-                    after(&twelve),
-                    "{duty} in slots of {seconds} s"
+                let (ours, theirs) = (after(&short).map(|d| d * factor), after(&twelve));
+                assert_eq!(ours.is_some(), theirs.is_some(), "{duty}");
+                // Thirds and twelfths are rounded to nanoseconds.
+                let near = |a: Duration, b: Duration| a.abs_diff(b) < Duration::from_micros(1);
+                assert!(
+                    near(ours.unwrap_or_default(), theirs.unwrap_or_default()),
+                    "{duty} in slots of {seconds} s: {ours:?} for {theirs:?}"
                 );
-                assert_eq!(
-                    start_offset(kind, &short) * factor,
-                    start_offset(kind, &twelve),
+                assert!(
+                    near(start_offset(kind, &short) * factor, start_offset(kind, &twelve)),
                     "{duty}"
                 );
             }
