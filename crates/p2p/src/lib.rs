@@ -27,3 +27,10 @@ pub mod version;
 pub use config::{About, DV_CLIENT, LookupHeaders, P2pConfig, P2pError, RelayAddr, RelayAddrError};
 pub use host::{Host, HostHandle, Services};
 pub use metrics::P2pMetrics;
+
+/// Whether a relay's page may answer this; for the fuzz target of the page's reader.
+#[doc(hidden)]
+#[must_use]
+pub fn is_relay_page(body: &[u8]) -> bool {
+    relays::parse(body).is_ok()
+}

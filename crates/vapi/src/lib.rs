@@ -61,3 +61,14 @@ pub use proxy::{Best, NoClient, Proxy, Upstream};
 pub use route::{Endpoint, Kind, Route, path_label, route, table};
 pub use server::Server;
 pub use tls::{Tls, TlsError};
+
+/// Reads a query as the routes do; for the fuzz target of the parameters' reader.
+#[doc(hidden)]
+pub fn query(text: &str) {
+    let query = params::Query::parse(text);
+    let _ = (
+        query.uint("slot"),
+        query.hex::<96>("randao_reveal"),
+        query.list("id").count(),
+    );
+}
