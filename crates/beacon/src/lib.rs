@@ -26,3 +26,9 @@ pub use metrics::Metrics;
 pub use once::DutiesOnce;
 pub use pool::{Broadcast, Clients, Pool, PoolConfig, PoolError, Topic, UnknownTopic};
 pub use status::{Counts, Status};
+
+/// How many events a stream in these pieces brings, up to the one that is too long; for the fuzz target of its reader.
+#[doc(hidden)]
+pub fn count_events<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> usize {
+    sse::count(pieces)
+}

@@ -203,3 +203,15 @@ fn note(address: &str, error: &BeaconError, failures: u32) {
         tracing::debug!(address, %error, failures, "Still no events");
     }
 }
+
+/// See [`crate::count_events`].
+pub(crate) fn count<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> usize {
+    let (mut parser, mut count) = (parse::Parser::default(), 0_usize);
+    for piece in pieces {
+        match parser.push(piece) {
+            Ok(events) => count = count.saturating_add(events.len()),
+            Err(parse::TooLong) => break,
+        }
+    }
+    count
+}

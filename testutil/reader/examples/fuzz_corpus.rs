@@ -106,8 +106,12 @@ impl Pieces {
         if text.len() <= LARGEST {
             self.texts.insert(text.to_owned());
         }
-        self.bytes
-            .extend([hex(text), base64(text)].into_iter().flatten().filter(|b| !b.is_empty()));
+        self.bytes.extend(
+            [hex(text), base64(text)]
+                .into_iter()
+                .flatten()
+                .filter(|b| !b.is_empty()),
+        );
         // JSON in a text, for example a recorded body.
         if text.starts_with(['{', '['])
             && let Ok(value) = serde_json::from_str(text)
@@ -173,7 +177,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Diet::Chosen(choices) => {
                 let plain = pieces.bytes.iter().cloned().chain(json());
                 // Many choices of many seeds are too many: the larger and rarer structures matter most.
-                plain.filter(|s| s.len() >= 24).flat_map(|s| chosen(choices, &s)).collect()
+                plain
+                    .filter(|s| s.len() >= 24)
+                    .flat_map(|s| chosen(choices, &s))
+                    .collect()
             }
         };
         seeds.retain(|s| s.len() <= LARGEST);
