@@ -3,7 +3,7 @@
 use libfuzzer_sys::fuzz_target;
 use trireme_eth2::{
     BeaconCommitteeSelection, Fork, SignedContributionAndProof, SignedValidatorRegistrationV1, SignedVoluntaryExit,
-    SingleAttestation, SyncCommitteeMessage, SyncCommitteeSelection, VersionedSignedAggregateAndProof,
+    SingleAttestation, SyncCommitteeMessage, SyncCommitteeSelection, Versioned as _, VersionedSignedAggregateAndProof,
     VersionedSignedProposal, phase0,
 };
 
