@@ -66,6 +66,10 @@ mod tests {
 
     const LIFE: Duration = Duration::from_secs(3600);
 
+    fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
     fn at(ip: &str) -> Multiaddr {
         format!("/ip4/{ip}/tcp/4001").parse().unwrap()
     }
@@ -74,7 +78,7 @@ mod tests {
     fn an_address_has_so_many_reservations_and_no_more() {
         let held = Reservations::default();
         let mut limiter = held.limiter(LIFE, 2);
-        let (a, b, c, now) = (PeerId::random(), PeerId::random(), PeerId::random(), Instant::now());
+        let (a, b, c, now) = (PeerId::random(), PeerId::random(), PeerId::random(), now());
         assert!(limiter.try_next(a, &at("10.0.0.1"), now));
         assert!(limiter.try_next(b, &at("10.0.0.1"), now));
         assert!(!limiter.try_next(c, &at("10.0.0.1"), now));
@@ -86,7 +90,7 @@ mod tests {
     fn a_peer_that_is_gone_or_late_makes_room() {
         let held = Reservations::default();
         let mut limiter = held.limiter(LIFE, 1);
-        let (a, b, c, now) = (PeerId::random(), PeerId::random(), PeerId::random(), Instant::now());
+        let (a, b, c, now) = (PeerId::random(), PeerId::random(), PeerId::random(), now());
         assert!(limiter.try_next(a, &at("10.0.0.1"), now));
         held.forget(&a);
         assert!(limiter.try_next(b, &at("10.0.0.1"), now));
