@@ -416,15 +416,15 @@ mod vectors {
     #[tokio::test(flavor = "multi_thread")]
     async fn grafana_dashboard() {
         let node = every_metric().await;
-        let mut found = 0;
+        let (mut dashboards, mut found) = (0, 0);
         trireme_vectors::each("dashboards", "grafana-dashboard", |e| {
             let mut texts = Vec::new();
             expressions(&serde_json::from_str(&e.text()).unwrap(), &mut texts);
+            dashboards += 1;
             found += texts.iter().map(|t| check_expressions(&node, t)).sum::<usize>();
         });
-        if !trireme_vectors::roots().is_empty() {
-            assert!(found > 100, "only {found} metrics were found in all dashboards");
-        }
+        // One may be of other things than a node's metrics; not all of them.
+        assert!(dashboards == 0 || found > 0, "no metric was found in any dashboard");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -434,7 +434,7 @@ mod vectors {
             let text = e.text();
             let lines = text.lines().filter(|l| l.trim_start().starts_with("expr:"));
             let found: usize = lines.map(|l| check_expressions(&node, l)).sum();
-            assert!(found > 5, "only {found} metrics were found");
+            assert!(found > 0, "no metric was found");
         });
     }
 }
