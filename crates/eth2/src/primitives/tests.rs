@@ -1,5 +1,8 @@
 use serde_json::json;
-use ssz_types::typenum::{U5, U64};
+use ssz_types::{
+    VariableList,
+    typenum::{U5, U64},
+};
 
 use super::*;
 use crate::hash_tree_root;
