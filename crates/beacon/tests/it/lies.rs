@@ -48,7 +48,11 @@ fn answer(block: ForkedBlock) -> Value {
 
 /// Two beacon nodes on a chain without forks; validator 7 proposes in slot 100, and block 1 is the head.
 async fn proposing() -> Fleet {
-    let fleet = Fleet::with(2, |bns, _| bns.iter().for_each(no_forks)).await;
+    proposing_by(2).await
+}
+
+async fn proposing_by(n: usize) -> Fleet {
+    let fleet = Fleet::with(n, |bns, _| bns.iter().for_each(no_forks)).await;
     for bn in &fleet.bns {
         let duty = json!({"pubkey": format!("0x{}", "aa".repeat(48)), "validator_index": "7", "slot": "100"});
         let duties = json!({"dependent_root": root(5), "execution_optimistic": false, "data": [duty]});
@@ -171,6 +175,59 @@ async fn block_is_taken_where_no_beacon_node_can_say_whether_the_parent_exists()
         bn.set(BLOCK, Manner::Say(phase0_block(|b| b.parent_root = Root([66; 32]))));
     }
     fleet.pool.produce_block(ask(SLOT)).await.unwrap();
+}
+
+const HEADERS: &str = "/eth/v1/beacon/headers/";
+
+fn header_of_66() -> String {
+    format!("{HEADERS}{}", root(66))
+}
+
+/// Asks for a block on a parent that was no head; how long that takes.
+async fn block_on_66(fleet: &Fleet) -> (Result<ProposalResponse, BeaconError>, Duration) {
+    fleet.bns[0].set(BLOCK, Manner::Say(phase0_block(|b| b.parent_root = Root([66; 32]))));
+    let began = tokio::time::Instant::now();
+    let block = fleet.pool.produce_block(ask(SLOT)).await;
+    (block, began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn block_waits_a_quarter_of_a_second_for_a_beacon_node_that_does_not_tell_of_the_parent() {
+    let fleet = proposing_by(3).await;
+    fleet.bns[0].set(&header_of_66(), Manner::Say(json!({"data": {}})));
+    for bn in &fleet.bns[1..] {
+        bn.set(HEADERS, Manner::Hang);
+        bn.mind().manners.remove(&format!("{HEADERS}{}", root(1)));
+    }
+    let (block, took) = block_on_66(&fleet).await;
+    assert_eq!(block.unwrap().proposal.parent_root(), Root([66; 32]), "its maker's word");
+    assert!((250..300).contains(&took.as_millis()), "{took:?}");
+
+    // Not even its maker tells.
+    fleet.bns[0].set(&header_of_66(), Manner::Hang);
+    let (block, took) = block_on_66(&fleet).await;
+    assert_eq!(block.unwrap().proposal.parent_root(), Root([66; 32]), "nobody denies it");
+    assert!((250..300).contains(&took.as_millis()), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn block_waits_for_nobody_once_another_beacon_node_has_the_parent() {
+    let fleet = proposing_by(3).await;
+    fleet.bns[1].set(HEADERS, Manner::Hang);
+    fleet.bns[2].set(&header_of_66(), Manner::Say(json!({"data": {}})));
+    let (block, took) = block_on_66(&fleet).await;
+    assert_eq!(block.unwrap().proposal.parent_root(), Root([66; 32]));
+    assert!(took.as_millis() < 100, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn block_whose_parent_is_denied_is_refused_although_another_beacon_node_does_not_tell() {
+    let fleet = proposing_by(3).await;
+    fleet.bns[0].set(&header_of_66(), Manner::Say(json!({"data": {}})));
+    fleet.bns[1].set(HEADERS, Manner::Hang);
+    let (block, took) = block_on_66(&fleet).await;
+    assert_eq!(block.unwrap().proposal.parent_root(), Root([1; 32]), "the next one's block");
+    assert!((250..400).contains(&took.as_millis()), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
