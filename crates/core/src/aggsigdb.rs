@@ -12,7 +12,7 @@ use std::{
 use futures::future::BoxFuture;
 
 use crate::{
-    answers::{AwaitAggregated, until_deadline},
+    answers::{AwaitAggregated, NoAnswer, until_deadline},
     board::Board,
     cx::DutyCx,
     data::{SignedData, SignedDataSet},
@@ -23,7 +23,6 @@ use crate::{
     ports::{Batch, Clock, Durability, Flow, StoreError, Table},
     step::{ErrorKind, Fault, StepError},
     time::SlotTiming,
-    validatorapi::NoAnswer,
 };
 
 /// Why an aggregate was not stored, or the database could not be opened.

@@ -9,8 +9,18 @@ use futures::future::BoxFuture;
 
 use crate::{
     board::Board, data::SignedData, deadline::deadline, duty::Duty, ids::PubKey, ports::Clock, time::SlotTiming,
-    validatorapi::NoAnswer,
 };
+
+/// Why a waiting question ended without a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// The duty's time is over; the value will not come.
+    #[error("the duty has expired")]
+    Expired,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopped,
+}
 
 /// Waits for aggregated signatures (answered by `AggSigDb`).
 pub trait AwaitAggregated: Send + Sync {

@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
 use trireme_eth2::{
     AttestationData, CommitteeIndex, Root, Slot, SyncCommitteeContribution, ValidatorIndex, VersionedAttestation,
     VersionedProposal, hash_tree_root,
@@ -22,7 +21,7 @@ use trireme_eth2::{
 pub(crate) use self::guard::of_its_time;
 pub use self::guard::{Guard, Refused};
 use crate::{
-    answers::until_deadline,
+    answers::{NoAnswer, until_deadline},
     board::{Board, Conflict},
     cx::DutyCx,
     data::{UnsignedData, UnsignedDataSet},
@@ -33,7 +32,6 @@ use crate::{
     ports::{Batch, Clock, Durability, Flow, StoreError, Table},
     step::{ErrorKind, Fault, StepError},
     time::SlotTiming,
-    validatorapi::{AwaitUnsigned, NoAnswer, PubKeyByAttestation},
 };
 
 /// From decision to visible; more is worth a warning.
@@ -300,6 +298,17 @@ impl DutyDb {
         until_deadline(&self.contributions, key, duty, self.clock.as_ref(), &self.timing).await
     }
 
+    /// The validator with this index that attests in a slot and committee, if its duty has been decided.
+    #[must_use]
+    pub fn pubkey_by_attestation(
+        &self,
+        slot: Slot,
+        committee: CommitteeIndex,
+        index: ValidatorIndex,
+    ) -> Option<PubKey> {
+        self.lock().validator(slot, committee, index)
+    }
+
     /// Stored values and waiting questions; for the leak check of simulations.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -319,26 +328,6 @@ impl DutyDb {
 
     fn lock(&self) -> MutexGuard<'_, Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl AwaitUnsigned for DutyDb {
-    fn attestation_data(
-        &self,
-        slot: Slot,
-        committee: CommitteeIndex,
-    ) -> BoxFuture<'_, Result<Arc<AttestationData>, NoAnswer>> {
-        Box::pin(self.await_attestation(slot, committee))
-    }
-
-    fn proposal(&self, slot: Slot) -> BoxFuture<'_, Result<Arc<VersionedProposal>, NoAnswer>> {
-        Box::pin(self.await_proposal(slot))
-    }
-}
-
-impl PubKeyByAttestation for DutyDb {
-    fn pubkey_by_attestation(&self, slot: Slot, committee: CommitteeIndex, index: ValidatorIndex) -> Option<PubKey> {
-        self.lock().validator(slot, committee, index)
     }
 }
 

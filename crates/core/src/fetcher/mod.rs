@@ -30,7 +30,7 @@ pub use self::{
     graffiti::{Graffiti, GraffitiError},
 };
 use crate::{
-    answers::AwaitAggregated,
+    answers::{AwaitAggregated, NoAnswer},
     cx::DutyCx,
     data::{AttestationDuty, SignedData, UnsignedData, UnsignedDataSet},
     definitions::{DutyDefinition, DutyDefinitionSet},
@@ -42,7 +42,7 @@ use crate::{
     registrations::Registrations,
     step::{ErrorKind, Fault, StepError},
     time::SlotTiming,
-    validatorapi::{AwaitUnsigned, NoAnswer},
+    validatorapi::AwaitUnsigned,
 };
 
 /// Waits between the attempts to get what a beacon node may make only in a moment.

@@ -22,7 +22,7 @@ use crate::{
 
 impl ValidatorApi {
     /// The aggregate that the cluster agreed on for a slot, data root and committee; waits for it.
-    #[tracing::instrument(name = "core/validatorapi.AggregateAttestation", parent = self.cx.cx(Duty::new(slot, DutyType::Aggregator)).span.id(), skip_all, fields(committee_index = committee.0))]
+    #[tracing::instrument(name = "core/validatorapi.AggregateAttestation", parent = self.trace(slot, DutyType::Aggregator).id(), skip_all, fields(committee_index = committee.0))]
     pub async fn aggregate_attestation(
         &self,
         slot: Slot,
@@ -71,7 +71,7 @@ impl ValidatorApi {
     }
 
     /// The contribution that the cluster agreed on for a slot, subcommittee and block; waits for it.
-    #[tracing::instrument(name = "core/validatorapi.SyncCommitteeContribution", parent = self.cx.cx(Duty::new(slot, DutyType::SyncContribution)).span.id(), skip_all, fields(subcommittee))]
+    #[tracing::instrument(name = "core/validatorapi.SyncCommitteeContribution", parent = self.trace(slot, DutyType::SyncContribution).id(), skip_all, fields(subcommittee_index = subcommittee))]
     pub async fn sync_committee_contribution(
         &self,
         slot: Slot,
@@ -149,7 +149,7 @@ impl ValidatorApi {
     }
 
     /// Takes signed aggregates: verifies all of them in one job and announces one set per slot.
-    #[tracing::instrument(name = "core/validatorapi.SubmitAggregateAttestations", skip_all, fields(aggregates = list.len()))]
+    #[tracing::instrument(name = "core/validatorapi.SubmitAggregateAttestations", parent = self.trace_of(list.first().map(|a| a.data().slot), DutyType::Aggregator).id(), skip_all, fields(num_aggregates = list.len()))]
     pub async fn submit_aggregates(
         &self,
         list: Vec<VersionedSignedAggregateAndProof>,
@@ -178,7 +178,7 @@ impl ValidatorApi {
     }
 
     /// Takes signed contributions: verifies all of them in one job and announces one set per slot and subcommittee.
-    #[tracing::instrument(name = "core/validatorapi.SubmitSyncCommitteeContributions", skip_all, fields(contributions = list.len()))]
+    #[tracing::instrument(name = "core/validatorapi.SubmitSyncCommitteeContributions", parent = self.trace_of(list.first().map(|c| c.message.contribution.slot), DutyType::SyncContribution).id(), skip_all, fields(num_contributions = list.len()))]
     pub async fn submit_contributions(
         &self,
         list: Vec<SignedContributionAndProof>,

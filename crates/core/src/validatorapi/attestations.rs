@@ -83,7 +83,7 @@ impl ValidatorApi {
     /// The attestation data that the cluster agreed on for a slot and committee; waits for it.
     ///
     /// A slot in which no validator of the cluster attests is the beacon node's affair and is answered by it at once.
-    #[tracing::instrument(name = "core/validatorapi.AttestationData", parent = self.cx.cx(Duty::new(slot, DutyType::Attester)).span.id(), skip_all, fields(committee_index = committee.0))]
+    #[tracing::instrument(name = "core/validatorapi.AttestationData", parent = self.trace(slot, DutyType::Attester).id(), skip_all, fields(committee_index = committee.0))]
     pub async fn attestation_data(
         &self,
         slot: Slot,
@@ -124,7 +124,7 @@ impl ValidatorApi {
     }
 
     /// Takes the validator client's attestations: verifies all of them in one job and announces one set per slot.
-    #[tracing::instrument(name = "core/validatorapi.SubmitAttestations", skip_all, fields(num_attestations = submitted.len()))]
+    #[tracing::instrument(name = "core/validatorapi.SubmitAttestations", parent = self.trace_of(submitted.first_slot(), DutyType::Attester).id(), skip_all, fields(num_attestations = submitted.len()))]
     pub async fn submit_attestations(
         &self,
         submitted: SubmittedAttestations,

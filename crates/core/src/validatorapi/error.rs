@@ -2,8 +2,9 @@
 
 use trireme_eth2::{BlsPubkey, CommitteeIndex, Epoch, Slot, ValidatorIndex};
 
-use super::{questions::NoAnswer, selections::Incomplete};
+use super::selections::Incomplete;
 use crate::{
+    answers::NoAnswer,
     compute::Broken,
     data::DataError,
     duty::Duty,

@@ -22,22 +22,23 @@ use std::{
     time::Duration,
 };
 
+use tracing::Span;
 use trireme_eth2::{BlsSignature, ChainEvent, ChainSpec, Epoch, Root, Slot};
 
 pub use self::{
     attestations::{SingleFork, SubmittedAttestations},
     error::{Refused, Told},
-    questions::{AwaitAggregates, AwaitUnsigned, DutyDefinitions, NoAnswer, PartialsHeld, PubKeyByAttestation},
+    questions::{AwaitAggregates, AwaitUnsigned, DutyDefinitions, PartialsHeld, PubKeyByAttestation},
     selections::Incomplete,
     validators::Ids,
 };
 use self::{keys::Keys, members::Members, selections::Lately};
 use crate::{
-    answers::AwaitAggregated,
+    answers::{AwaitAggregated, NoAnswer},
     cluster::Cluster,
     compute,
     data::ParSignedDataSet,
-    duty::Duty,
+    duty::{Duty, DutyType},
     event::{CxSource, Event},
     gate::DutyGate,
     ids::PubKey,
@@ -189,6 +190,17 @@ impl ValidatorApi {
     #[must_use]
     pub fn events(&self) -> tokio::sync::broadcast::Receiver<ChainEvent> {
         self.beacon.events()
+    }
+
+    /// The span around everything that is done for a duty, so that a request about it is in the trace that all nodes of
+    /// the cluster share.
+    fn trace(&self, slot: Slot, kind: DutyType) -> Span {
+        self.cx.cx(Duty::new(slot, kind)).span
+    }
+
+    /// The same for the duty of a request's first object; of an empty request there is none.
+    fn trace_of(&self, first: Option<Slot>, kind: DutyType) -> Span {
+        first.map_or_else(Span::none, |slot| self.trace(slot, kind))
     }
 
     /// Verifies partial signatures of our own share, all in one job. The first one that does not hold is the error.

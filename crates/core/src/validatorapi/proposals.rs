@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tracing::Instrument as _;
 use trireme_eth2::{BlsSignature, DomainType, Root, Slot, VersionedProposal, VersionedSignedProposal, hash_tree_root};
 
 use super::{Awaited, Refused, Unverified, ValidatorApi};
@@ -17,7 +18,7 @@ impl ValidatorApi {
     /// The block that the cluster agreed on for `slot`; hands the randao reveal to the cluster and waits for the block.
     ///
     /// The reveal inside the block is the cluster's aggregated one, not the one given here.
-    #[tracing::instrument(name = "core/validatorapi.Proposal", parent = self.cx.cx(Duty::new(slot, DutyType::Proposer)).span.id(), skip_all)]
+    #[tracing::instrument(name = "core/validatorapi.Proposal", parent = self.trace(slot, DutyType::Proposer).id(), skip_all)]
     pub async fn produce_block(
         &self,
         slot: Slot,
@@ -59,8 +60,17 @@ impl ValidatorApi {
     }
 
     /// Takes the validator client's signed block, which must be the one that the cluster agreed on.
-    #[tracing::instrument(name = "core/validatorapi.SubmitProposal", parent = self.cx.cx(Duty::new(block.slot(), DutyType::Proposer)).span.id(), skip_all, fields(blinded = block.is_blinded()))]
     pub async fn submit_proposal(&self, block: VersionedSignedProposal, awaited: &Awaited) -> Result<(), Refused> {
+        let duty = self.trace(block.slot(), DutyType::Proposer);
+        let span = if block.is_blinded() {
+            tracing::info_span!(parent: &duty, "core/validatorapi.SubmitBlindedProposal")
+        } else {
+            tracing::info_span!(parent: &duty, "core/validatorapi.SubmitProposal")
+        };
+        self.take_proposal(block, awaited).instrument(span).await
+    }
+
+    async fn take_proposal(&self, block: VersionedSignedProposal, awaited: &Awaited) -> Result<(), Refused> {
         let slot = block.slot();
         let validator = self.proposer(slot, awaited).await?;
         awaited.set(format!("the cluster's agreement on a block for slot {}", slot.0));

@@ -12,6 +12,7 @@ use trireme_eth2::{
 };
 
 use crate::{
+    answers::NoAnswer,
     definitions::DutyDefinitionSet,
     duty::Duty,
     dutydb::DutyDb,
@@ -19,17 +20,6 @@ use crate::{
     parsigdb::ParSigDb,
     scheduler::{NotResolved, Scheduler},
 };
-
-/// Why a waiting question ended without a value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
-    /// The duty's time is over; the value will not come.
-    #[error("the duty has expired")]
-    Expired,
-    /// The node is stopping.
-    #[error("the node is stopping")]
-    Stopped,
-}
 
 /// Waits for values that the cluster has agreed on (answered by `DutyDb`).
 pub trait AwaitUnsigned: Send + Sync {
@@ -41,6 +31,20 @@ pub trait AwaitUnsigned: Send + Sync {
     ) -> BoxFuture<'_, Result<Arc<AttestationData>, NoAnswer>>;
     /// The block agreed for a slot.
     fn proposal(&self, slot: Slot) -> BoxFuture<'_, Result<Arc<VersionedProposal>, NoAnswer>>;
+}
+
+impl AwaitUnsigned for DutyDb {
+    fn attestation_data(
+        &self,
+        slot: Slot,
+        committee: CommitteeIndex,
+    ) -> BoxFuture<'_, Result<Arc<AttestationData>, NoAnswer>> {
+        Box::pin(self.await_attestation(slot, committee))
+    }
+
+    fn proposal(&self, slot: Slot) -> BoxFuture<'_, Result<Arc<VersionedProposal>, NoAnswer>> {
+        Box::pin(self.await_proposal(slot))
+    }
 }
 
 /// Waits for what aggregators are to sign (answered by `DutyDb`).
@@ -98,6 +102,12 @@ pub trait PubKeyByAttestation: Send + Sync {
     /// The validator with this index that attests in this slot and committee, if its duty has been decided.
     fn pubkey_by_attestation(&self, slot: Slot, committee: CommitteeIndex, validator: ValidatorIndex)
     -> Option<PubKey>;
+}
+
+impl PubKeyByAttestation for DutyDb {
+    fn pubkey_by_attestation(&self, slot: Slot, committee: CommitteeIndex, index: ValidatorIndex) -> Option<PubKey> {
+        Self::pubkey_by_attestation(self, slot, committee, index)
+    }
 }
 
 /// The cluster's part in duties, as the scheduler resolved it.

@@ -15,8 +15,9 @@ use std::{
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use trireme_eth2::{BeaconCommitteeSelection, Epoch, Slot, SyncCommitteeSelection, ValidatorIndex};
 
-use super::{Awaited, NoAnswer, Refused, ValidatorApi, partials::Item};
+use super::{Awaited, Refused, ValidatorApi, partials::Item};
 use crate::{
+    answers::NoAnswer,
     data::SignedData,
     duty::{Duty, DutyType},
     ids::{PubKey, ShareIdx},
@@ -82,7 +83,7 @@ fn list(shares: &[ShareIdx]) -> String {
 
 impl ValidatorApi {
     /// The cluster's selection proofs for aggregating attestations; waits for them until `limit` ends.
-    #[tracing::instrument(name = "core/validatorapi.BeaconCommitteeSelections", skip_all, fields(selections = list.len()))]
+    #[tracing::instrument(name = "core/validatorapi.BeaconCommitteeSelections", parent = self.trace_of(list.first().map(|s| s.slot), DutyType::PrepareAggregator).id(), skip_all, fields(num_selections = list.len()))]
     pub async fn beacon_committee_selections(
         &self,
         list: Vec<BeaconCommitteeSelection>,
@@ -109,7 +110,7 @@ impl ValidatorApi {
     }
 
     /// The cluster's selection proofs for aggregating sync committee messages; waits for them until `limit` ends.
-    #[tracing::instrument(name = "core/validatorapi.SyncCommitteeSelections", skip_all, fields(selections = list.len()))]
+    #[tracing::instrument(name = "core/validatorapi.SyncCommitteeSelections", parent = self.trace_of(list.first().map(|s| s.slot), DutyType::PrepareSyncContribution).id(), skip_all, fields(num_selections = list.len()))]
     pub async fn sync_committee_selections(
         &self,
         list: Vec<SyncCommitteeSelection>,

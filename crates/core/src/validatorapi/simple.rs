@@ -4,7 +4,7 @@
 //! handed on only with a signature of our share, and the validator leaves only when a threshold of operators want it.
 //! Not here: what comes of them.
 
-use trireme_eth2::{SignedVoluntaryExit, Slot, SyncCommitteeMessage};
+use trireme_eth2::{Epoch, SignedVoluntaryExit, Slot, SyncCommitteeMessage};
 
 use super::{Awaited, Refused, ValidatorApi, partials::Item};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 
 impl ValidatorApi {
     /// Takes sync committee messages: verifies all of them in one job and announces one set per slot.
-    #[tracing::instrument(name = "core/validatorapi.SubmitSyncCommitteeMessages", skip_all, fields(messages = list.len()))]
+    #[tracing::instrument(name = "core/validatorapi.SubmitSyncCommitteeMessages", parent = self.trace_of(list.first().map(|m| m.slot), DutyType::SyncMessage).id(), skip_all, fields(num_messages = list.len()))]
     pub async fn submit_sync_messages(
         &self,
         list: Vec<SyncCommitteeMessage>,
@@ -31,14 +31,13 @@ impl ValidatorApi {
     }
 
     /// Takes a signed exit. Its duty stands at the first slot of the epoch that the message names.
-    #[tracing::instrument(name = "core/validatorapi.SubmitVoluntaryExit", skip_all, fields(validator = exit.message.validator_index.0))]
+    #[tracing::instrument(name = "core/validatorapi.SubmitVoluntaryExit", parent = self.trace_of(self.first_slot(exit.message.epoch), DutyType::Exit).id(), skip_all, fields(validator_index = exit.message.validator_index.0))]
     pub async fn submit_exit(&self, exit: SignedVoluntaryExit, awaited: &Awaited) -> Result<(), Refused> {
         let keys = self
             .keys_of(std::iter::once(exit.message.validator_index), awaited)
             .await?;
         let epoch = exit.message.epoch;
-        let slot = epoch.0.checked_mul(self.chain.slots_per_epoch).map(Slot);
-        let slot = slot.ok_or(Refused::NoSuchEpoch(epoch))?;
+        let slot = self.first_slot(epoch).ok_or(Refused::NoSuchEpoch(epoch))?;
         let items = keys.into_iter().map(|validator| Item {
             duty: Duty::new(slot, DutyType::Exit),
             validator,
@@ -46,5 +45,10 @@ impl ValidatorApi {
             proof: None,
         });
         self.hand_in(items.collect(), awaited).await
+    }
+
+    /// `None` for an epoch that is beyond all slots.
+    fn first_slot(&self, epoch: Epoch) -> Option<Slot> {
+        epoch.0.checked_mul(self.chain.slots_per_epoch).map(Slot)
     }
 }

@@ -22,7 +22,7 @@ pub enum Ids {
 impl ValidatorApi {
     /// The validators of a state, with our public shares as keys. `statuses` keeps only validators in one of them; an
     /// empty list keeps all. A validator that the chain does not know is left out.
-    #[tracing::instrument(name = "core/validatorapi.Validators", skip_all, fields(state))]
+    #[tracing::instrument(name = "core/validatorapi.Validators", skip_all, fields(state = state))]
     pub async fn validators(
         &self,
         state: &str,

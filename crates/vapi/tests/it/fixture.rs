@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use trireme_core::{
     Duty, PeerIdx, PubKey, ShareIdx, SlotTiming, UnixTime,
-    answers::AwaitAggregated,
+    answers::{AwaitAggregated, NoAnswer},
     clock::SystemClock,
     cluster::{Cluster, Validator},
     compute::Inline,
@@ -33,8 +33,7 @@ use trireme_core::{
     scheme::{Bls, CannotCombine, Claim, Refusal, Scheme},
     step::{Policy, StepError, StepMetrics, StepName},
     validatorapi::{
-        AwaitAggregates, AwaitUnsigned, DutyDefinitions, NoAnswer, PartialsHeld, Parts, PubKeyByAttestation,
-        ValidatorApi,
+        AwaitAggregates, AwaitUnsigned, DutyDefinitions, PartialsHeld, Parts, PubKeyByAttestation, ValidatorApi,
     },
 };
 use trireme_eth2::{
@@ -47,6 +46,7 @@ use trireme_eth2::{
 use trireme_vapi::{Config, Metrics, Proxy, Server, Upstream};
 use url::Url;
 
+pub(crate) const CLUSTER_HASH: [u8; 32] = [7; 32];
 pub(crate) const NODE_VERSION: &str = "obolnetwork/charon/v1.11.0-abcdef0/amd64-linux";
 
 /// What the neighbours know. Tests fill it before they ask.
@@ -424,7 +424,7 @@ impl Plan {
             fee_recipient: [0; 20],
         });
         Self {
-            cluster: Cluster::new([7; 32], 4, 3, PeerIdx(0), validators.collect()),
+            cluster: Cluster::new(CLUSTER_HASH, 4, 3, PeerIdx(0), validators.collect()),
             chain: chain(&json!({}), Root([0; 32])),
             bls: false,
             upstreams: Vec::new(),
@@ -510,7 +510,7 @@ impl Bench {
             scheme,
             compute: Arc::new(Inline),
             entropy: Arc::new(OsEntropy),
-            cx: CxSource::new(timing, CancellationToken::new(), [7; 32]),
+            cx: CxSource::new(timing, CancellationToken::new(), CLUSTER_HASH),
         });
         let policy = Policy::new(
             life.clone(),

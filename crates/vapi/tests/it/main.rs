@@ -13,6 +13,8 @@ mod requests;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod upstream;
 #[cfg(test)]
 mod vectors;

@@ -16,10 +16,10 @@ use ssz::Encode as _;
 use tracing::Level;
 use trireme_core::{
     Duty, DutyType, PeerIdx, PubKey, ShareIdx,
+    answers::NoAnswer,
     cluster::{Cluster, Validator},
     data::SignedData,
     ports::BeaconError,
-    validatorapi::NoAnswer,
 };
 use trireme_eth2::{
     AttestationData, AttesterDuty, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex, DomainType, Epoch, ForkedBlock,
@@ -29,7 +29,7 @@ use trireme_eth2::{
 use trireme_tbls::{SecretKey, split};
 use trireme_testutil::sim::Lines;
 
-use crate::fixture::{Bench, Got, NODE_VERSION, Plan, chain, config};
+use crate::fixture::{Bench, CLUSTER_HASH, Got, NODE_VERSION, Plan, chain, config};
 
 /// Two validators with indices 100 and 101; this node is the second of four.
 pub(crate) struct Keyed {
@@ -69,7 +69,7 @@ pub(crate) fn keyed_with(config: trireme_vapi::Config, upstreams: &[&str]) -> Ke
     }
     let chain = chain(&json!({}), Root([9; 32]));
     let bench = Bench::new(Plan {
-        cluster: Cluster::new([7; 32], 4, 3, PeerIdx(1), validators),
+        cluster: Cluster::new(CLUSTER_HASH, 4, 3, PeerIdx(1), validators),
         chain: chain.clone(),
         bls: true,
         upstreams: upstreams

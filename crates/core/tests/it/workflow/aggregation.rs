@@ -9,7 +9,7 @@ use std::{
 use futures::future::BoxFuture;
 use trireme_core::{
     Duty, DutyType, PubKey, UnixTime,
-    answers::AwaitAggregated,
+    answers::{AwaitAggregated, NoAnswer},
     data::{SignedData, UnsignedData, UnsignedDataSet},
     definitions::{DutyDefinition, DutyDefinitionSet},
     features::{FeatureSet, Status},
@@ -19,7 +19,7 @@ use trireme_core::{
     registrations::Registrations,
     scheduler::NotResolved,
     step::{ErrorKind, StepError, StepName},
-    validatorapi::{AwaitUnsigned, DutyDefinitions, NoAnswer},
+    validatorapi::{AwaitUnsigned, DutyDefinitions},
 };
 use trireme_eth2::{
     AttestationData, BeaconCommitteeSelection, BlsPubkey, BlsSignature, ChainEvent, CommitteeIndex, HeadEvent, Root,

@@ -4,13 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use trireme_core::{
-    Duty, DutyType, UnixTime,
-    dutydb::DutyDb,
-    journal::Journal,
-    life::Life,
-    ports::Clock,
+    Duty, DutyType, UnixTime, answers::NoAnswer, dutydb::DutyDb, journal::Journal, life::Life, ports::Clock,
     step::ErrorKind,
-    validatorapi::{NoAnswer, PubKeyByAttestation as _},
 };
 use trireme_eth2::{CommitteeIndex, Slot, ValidatorIndex};
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use futures::future::BoxFuture;
 use trireme_core::{
     Duty, DutyType, PubKey, UnixTime,
-    answers::AwaitAggregated,
+    answers::{AwaitAggregated, NoAnswer},
     data::{SignedData, UnsignedData, UnsignedDataSet},
     definitions::{DutyDefinition, DutyDefinitionSet},
     features::FeatureSet,
@@ -13,7 +13,7 @@ use trireme_core::{
     life::Life,
     registrations::Registrations,
     step::{ErrorKind, StepName},
-    validatorapi::{AwaitUnsigned, NoAnswer},
+    validatorapi::AwaitUnsigned,
 };
 use trireme_eth2::{AttestationData, BlsPubkey, CommitteeIndex, ProposerDuty, Slot, ValidatorIndex, VersionedProposal};
 

@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 use trireme_core::{
     Duty, DutyType, ShareIdx, UnixTime,
     aggsigdb::AggSigDb,
-    answers::AwaitAggregated as _,
+    answers::{AwaitAggregated as _, NoAnswer},
     bcast::{BroadcastMetrics, Broadcaster},
     compute::Inline,
     data::{ParSignedDataSet, SignedData, SignedDataSet},
@@ -16,7 +16,6 @@ use trireme_core::{
     ports::Clock,
     sigagg::{SigAgg, SigAggMetrics},
     step::{ErrorKind, StepName},
-    validatorapi::NoAnswer,
     validators::ValidatorCache,
 };
 use trireme_eth2::{Epoch, SignedVoluntaryExit, Slot, ValidatorIndex, VoluntaryExit};
