@@ -43,6 +43,8 @@ pub struct DevnetConfig {
     pub bn_faults: Vec<Fault>,
     /// `--blobs`: blobs in each block from Deneb on.
     pub blobs: usize,
+    /// `--transactions`: KiB of transactions in each block.
+    pub transactions_kib: usize,
     /// `--builder`: the chain has a builder, and nodes and clients want its blocks.
     pub builder: bool,
     /// `--sync-committee`: at most so many validators sit in the sync committee.
@@ -76,6 +78,7 @@ impl Default for DevnetConfig {
             beacon_nodes: 1,
             bn_faults: Vec::new(),
             blobs: 1,
+            transactions_kib: 8,
             builder: false,
             sync_committee: 4,
             beacon_node: Vec::new(),

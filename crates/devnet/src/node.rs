@@ -16,6 +16,8 @@ use crate::{
 
 /// How long a node has to answer a probe.
 const PROBE: Duration = Duration::from_secs(2);
+/// What a node says on `/readyz` of a beacon node that is alone on its chain, as that of a private chain is.
+const ALONE: &str = "beacon node has zero peers";
 
 /// All nodes.
 pub(crate) struct Nodes {
@@ -181,7 +183,8 @@ impl Nodes {
         self.nodes.get(n).is_some_and(|node| node.child.is_some())
     }
 
-    /// The nodes that do not answer `/readyz` with 200, with what they say.
+    /// The nodes that do not answer `/readyz` with 200, with what they say. A beacon node without peers is no reason to
+    /// wait: it will not get any.
     pub(crate) async fn not_ready(&self) -> Vec<(usize, String)> {
         let ask = |n: usize| async move {
             let answer = self
@@ -191,7 +194,7 @@ impl Nodes {
                 .await;
             match answer {
                 Ok(answer) if answer.status().as_u16() == 200 => None,
-                Ok(answer) => Some((n, answer.text().await.unwrap_or_default().trim().to_owned())),
+                Ok(answer) => reason(&answer.text().await.unwrap_or_default()).map(|why| (n, why)),
                 Err(_) => Some((n, "no answer yet".to_owned())),
             }
         };
@@ -283,5 +286,22 @@ impl Nodes {
             restarts: node.restarts,
         };
         self.nodes.iter().map(summary).collect()
+    }
+}
+
+/// Why a node is not ready, unless its answer is nothing to wait for.
+fn reason(answer: &str) -> Option<String> {
+    let why = answer.trim();
+    (why != ALONE).then(|| why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason;
+
+    #[test]
+    fn a_beacon_node_that_is_alone_on_its_chain_holds_nobody_up() {
+        assert_eq!(reason("beacon node has zero peers\n"), None);
+        assert_eq!(reason("vc not connected").as_deref(), Some("vc not connected"));
     }
 }

@@ -64,6 +64,8 @@ pub struct Plan {
 const MAX_BEACON_NODES: usize = 8;
 /// The most that a blob schedule has named so far.
 const MAX_BLOBS: usize = 72;
+/// Largest `--transactions`: what a payload may have on the wire.
+const MAX_TRANSACTIONS_KIB: usize = 8192;
 
 /// Votes that decide: ceil(2n/3).
 #[must_use]
@@ -164,6 +166,12 @@ fn check_beacon(config: &DevnetConfig) -> Result<(), DevnetError> {
         return refuse(format!(
             "--blobs {} is more than the {MAX_BLOBS} that a block may have",
             config.blobs
+        ));
+    }
+    if config.transactions_kib > MAX_TRANSACTIONS_KIB {
+        return refuse(format!(
+            "--transactions {} is more than the {MAX_TRANSACTIONS_KIB} KiB that this chain puts into a block",
+            config.transactions_kib
         ));
     }
     if config.beacon_node.is_empty() {
@@ -343,6 +351,11 @@ mod tests {
             ..config(&[], &[])
         };
         assert!(refusal(&blobs, 4).contains("--blobs 73"));
+        let transactions = DevnetConfig {
+            transactions_kib: 9000,
+            ..DevnetConfig::default()
+        };
+        assert!(refusal(&transactions, 4).contains("--transactions 9000"));
     }
 
     #[test]

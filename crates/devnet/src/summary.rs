@@ -18,6 +18,9 @@ pub struct Summary {
     pub bn_reads: BTreeMap<String, BnReads>,
     /// Whether attestations and sync committee messages voted for the head of their slot; none on a chain outside.
     pub heads: Heads,
+    /// How long validator clients waited, in milliseconds: `attestation_data` from a third of the slot to each client's
+    /// answer, `block` from the first node's question to a beacon node to the last client's answer.
+    pub answers: BTreeMap<&'static str, Offsets>,
 }
 
 /// Reads of one path.
@@ -105,6 +108,10 @@ impl Summary {
             let wrong = self.heads.wrong;
             let _ = writeln!(out, "{wrong} of {all} votes were for another block than the head");
         }
+        for (what, o) in &self.answers {
+            let (p50, p99, max) = (o.p50, o.p99, o.max);
+            let _ = writeln!(out, "{what}: clients waited {p50}/{p99}/{max} ms (p50/p99/max)");
+        }
         self.write_reads(&mut out);
         for (n, node) in self.nodes.iter().enumerate() {
             let _ = writeln!(
@@ -159,17 +166,21 @@ mod tests {
 
     use super::*;
 
+    const fn offsets() -> Offsets {
+        Offsets {
+            p50: 1,
+            p90: 2,
+            p99: 3,
+            max: 4,
+        }
+    }
+
     fn good() -> Summary {
         let duty = DutyReport {
             expected: 2,
             completed: 2,
             missed: vec![],
-            offset_ms: Offsets {
-                p50: 1,
-                p90: 2,
-                p99: 3,
-                max: 4,
-            },
+            offset_ms: offsets(),
         };
         let node = NodeSummary {
             implementation: "trireme",
@@ -184,6 +195,7 @@ mod tests {
             nodes: vec![node],
             bn_reads: BTreeMap::new(),
             heads: Heads { right: 7, wrong: 1 },
+            answers: BTreeMap::from([("block", offsets())]),
         }
     }
 
@@ -191,7 +203,7 @@ mod tests {
     fn the_object_has_the_documented_form_on_one_line() {
         assert_eq!(
             good().json(),
-            r#"{"duties":{"proposer":{"expected":2,"completed":2,"missed":[],"offset_ms":{"p50":1,"p90":2,"p99":3,"max":4}}},"slashable":[],"nodes":[{"implementation":"trireme","version":"v1","cpu_seconds":1.5,"max_rss_kib":2048,"restarts":0}],"bn_reads":{},"heads":{"right":7,"wrong":1}}"#
+            r#"{"duties":{"proposer":{"expected":2,"completed":2,"missed":[],"offset_ms":{"p50":1,"p90":2,"p99":3,"max":4}}},"slashable":[],"nodes":[{"implementation":"trireme","version":"v1","cpu_seconds":1.5,"max_rss_kib":2048,"restarts":0}],"bn_reads":{},"heads":{"right":7,"wrong":1},"answers":{"block":{"p50":1,"p90":2,"p99":3,"max":4}}}"#
         );
     }
 

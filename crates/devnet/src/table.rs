@@ -84,11 +84,14 @@ impl Table {
         self.line(text);
     }
 
-    /// While nodes are not ready.
+    /// While nodes are not ready. Without a terminal, where there is no bar, each change is a line.
     pub(crate) fn waiting(&self, slot: u64, waiting: &[(usize, String)]) {
         let who: Vec<String> = waiting.iter().map(|(n, why)| format!("node{n}: {why}")).collect();
-        self.bar
-            .set_message(format!("slot {slot}, waiting for {}", who.join("; ")));
+        let who = format!("waiting for {}", who.join("; "));
+        if self.bar.is_hidden() && !self.bar.message().ends_with(&who) {
+            self.line(&format!("slot {slot}, {who}"));
+        }
+        self.bar.set_message(format!("slot {slot}, {who}"));
         self.bar.tick();
     }
 

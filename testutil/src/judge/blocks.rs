@@ -23,9 +23,8 @@ use super::{
     chain::{digest, number},
 };
 
-/// Transactions in a payload, and bytes in each.
-const TRANSACTIONS: usize = 40;
-const TRANSACTION_BYTES: usize = 220;
+/// Bytes of each transaction.
+pub const TRANSACTION_BYTES: usize = 220;
 /// Cells of a blob.
 const CELLS: usize = 128;
 
@@ -50,6 +49,8 @@ pub struct Ingredients {
     pub timestamp: u64,
     /// How many blobs travel with it, from Deneb on.
     pub blobs: usize,
+    /// How many transactions of [`TRANSACTION_BYTES`] its payload has.
+    pub transactions: usize,
     /// The wished gas limit.
     pub gas_limit: u64,
     /// The votes that it takes in; those in other containers than its fork's are left out.
@@ -269,7 +270,7 @@ impl Ingredients {
                 .take(TRANSACTION_BYTES);
             Transaction::new(bytes.collect()).unwrap_or_default()
         };
-        list((0..TRANSACTIONS).map(transaction))
+        list((0..self.transactions).map(transaction))
     }
 
     fn withdrawals<N: Unsigned>(&self) -> VariableList<Withdrawal, N> {

@@ -34,6 +34,8 @@ pub struct ChainConfig {
     pub validators: Vec<BlsPubkey>,
     /// Blobs in each block from Deneb on.
     pub blobs_per_block: usize,
+    /// How many transactions of [`TRANSACTION_BYTES`](super::TRANSACTION_BYTES) each payload has.
+    pub transactions_per_block: usize,
     /// Chain id of the deposit contract.
     pub deposit_chain_id: u64,
 }
@@ -70,6 +72,7 @@ impl ChainConfig {
             genesis_validators_root: digest(&[b"trireme devnet genesis validators"]),
             validators,
             blobs_per_block: 1,
+            transactions_per_block: 40,
             deposit_chain_id: 560_048,
         }
     }

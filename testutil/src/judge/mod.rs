@@ -40,7 +40,7 @@ mod sync;
 mod view;
 mod votes;
 
-pub use blocks::Ingredients;
+pub use blocks::{Ingredients, TRANSACTION_BYTES};
 pub use chain::{ChainConfig, Committees, FAR_FUTURE, ForkAt, HOODI, Seat};
 pub use config::{JudgeConfig, Prover, Registration, Reorg};
 pub use events::ChainEvent;

@@ -52,6 +52,7 @@ impl Judge {
         graffiti: Root,
         boost: u64,
     ) -> Result<Ingredients, Refused> {
+        self.blocks_asked.entry(slot).or_insert(now);
         let view = self.view(face, now);
         if view.is_optimistic() {
             return refuse("the execution client is syncing; it makes no payload");
@@ -92,6 +93,12 @@ impl Judge {
         Err(refused)
     }
 
+    /// When a block for `slot` was asked for first, by whichever node.
+    #[must_use]
+    pub fn block_asked(&self, slot: Slot) -> Option<Duration> {
+        self.blocks_asked.get(&slot).copied()
+    }
+
     /// What the slot's proposer makes a block of that has this parent.
     pub(super) fn ingredients(
         &mut self,
@@ -111,6 +118,7 @@ impl Judge {
             fee_recipient: self.recipients.get(&proposer).copied().unwrap_or_default(),
             timestamp: self.chain.start(slot).as_secs(),
             blobs: self.chain.blobs_per_block,
+            transactions: self.chain.transactions_per_block,
             gas_limit: GAS_LIMIT,
             attestations: self.attestations_for(slot, parent),
             sync_aggregate: self.sync_aggregate(slot, parent),

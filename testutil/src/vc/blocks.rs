@@ -2,7 +2,7 @@
 
 use trireme_eth2::{DomainType, hash_tree_root};
 
-use super::{ApiFailure, ServedKind, slot::Slotwork};
+use super::{ApiFailure, Question, ServedKind, slot::Slotwork};
 
 impl Slotwork {
     pub(super) async fn propose(&self) -> Result<(), ApiFailure> {
@@ -17,7 +17,9 @@ impl Slotwork {
             return Ok(());
         };
         let boost = if self.shared.builder { u64::MAX } else { 0 };
+        let (asked, due) = ((self.shared.now)(), self.chain.start(self.slot));
         let (proposal, body) = self.shared.api.block(self.slot, randao, boost).await?;
+        self.shared.answered(Question::Block, self.slot, asked, due);
         self.shared.keep(self.slot, ServedKind::Block, &body);
         if !self.shared.state().proposed.insert(self.slot) {
             return Ok(());

@@ -9,6 +9,7 @@
 //! is signed twice for one duty. Not here: slashing protection on disk.
 
 mod aggregates;
+mod answers;
 mod api;
 mod blocks;
 mod chain;
@@ -34,6 +35,7 @@ use trireme_eth2::{BlsPubkey, BlsSignature, CommitteeIndex, Epoch, Root, Slot, V
 use trireme_tbls::SecretKey;
 
 use crate::judge::Now;
+pub use answers::{Answer, Answers, Question};
 pub use api::ApiFailure;
 
 /// What a client is given.
@@ -133,6 +135,8 @@ pub struct Served {
 pub struct Activity {
     /// Everything served, in order, if it is to be kept.
     pub served: Vec<Served>,
+    /// When it was served what it was to sign.
+    pub answers: Answers,
     /// Attestations that the node took.
     pub attested: u64,
     /// Blocks that the node took.

@@ -8,7 +8,7 @@ use trireme_eth2::{
 };
 
 use super::{
-    ApiFailure, ServedKind,
+    ApiFailure, Question, ServedKind,
     slot::{Heads, Slotwork},
 };
 
@@ -66,7 +66,9 @@ impl Slotwork {
 
     /// What the committee votes for, with its root; kept for the aggregator.
     pub(super) async fn data_of(&self, committee: CommitteeIndex) -> Result<(AttestationData, Root), ApiFailure> {
+        let (asked, due) = ((self.shared.now)(), self.chain.third(self.slot, 1));
         let (data, body) = self.shared.api.attestation_data(self.slot, committee.0).await?;
+        self.shared.answered(Question::AttestationData, self.slot, asked, due);
         let kind = ServedKind::AttestationData { committee: committee.0 };
         self.shared.keep(self.slot, kind, &body);
         let root = hash_tree_root(&data);

@@ -47,6 +47,7 @@ pub fn config(flags: &DevnetFlags) -> Result<DevnetSettings, Problems> {
         beacon_nodes: p.number("beacon-nodes", &flags.beacon_nodes),
         bn_faults: each("bn-fault", &flags.bn_fault, p),
         blobs: p.number("blobs", &flags.blobs),
+        transactions_kib: p.number("transactions", &flags.transactions),
         builder: p.bool("builder", &flags.builder),
         sync_committee: p.number("sync-committee", &flags.sync_committee),
         beacon_node: p.list("beacon-node", &flags.beacon_node),

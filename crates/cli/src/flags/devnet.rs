@@ -59,6 +59,9 @@ pub struct DevnetFlags {
     /// Blobs in each block from Deneb on.
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     pub blobs: String,
+    /// Transactions in each block, in KiB.
+    #[arg(long, value_name = "NUMBER", default_value = "8")]
+    pub transactions: String,
     /// Blocks come from a builder: blinded proposals and registrations.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub builder: String,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use trireme_eth2::Fork;
 use trireme_tbls::SecretKey;
-use trireme_testutil::judge::{ChainConfig, DutyKind, Judge, JudgeConfig, Server, wall_clock};
+use trireme_testutil::judge::{ChainConfig, DutyKind, Judge, JudgeConfig, Server, TRANSACTION_BYTES, wall_clock};
 
 use crate::{
     config::{Clients, DevnetConfig, DevnetError},
@@ -38,6 +38,7 @@ pub(super) async fn start(
     chain.slots_per_epoch = config.slots_per_epoch;
     chain.deposit_chain_id = chain_id;
     chain.blobs_per_block = config.blobs;
+    chain.transactions_per_block = config.transactions_kib.saturating_mul(1024).div_ceil(TRANSACTION_BYTES);
     let judge = JudgeConfig {
         counted: counted(config),
         faces: config.beacon_nodes,
