@@ -539,6 +539,12 @@ impl<V: Value> Instance<V> {
         self.change_round(round, rule, fx);
         self.decided = Some((value, Arc::clone(&commits)));
         fx.push(Effect::StopTimer);
+        // Whoever is shown the decision before the PREPAREs still owes the others its COMMIT: a quorum may need every
+        // honest one, and a liar's COMMIT may have come to us alone. It is as safe as one upon PREPAREs, since more than
+        // `f` honest processes are bound to the value.
+        if self.lock.as_ref().is_none_or(|lock| lock.round != round) {
+            self.vote(Kind::Commit, Some(value), fx);
+        }
         fx.push(Effect::Decide { value, round, commits });
     }
 

@@ -30,7 +30,7 @@
 //! | own value | 1:11 | the value may come late | `upon_own_value` | same |
 //! | justified PRE-PREPARE | 2:1 | may jump to a later round; one per round; compare step | `upon_justified_pre_prepare` | `a_second_proposal_of_an_equivocating_leader_gets_no_second_prepare` |
 //! | quorum of PREPAREs | 2:4 | PREPAREs inside justifications count | `upon_quorum_prepares` | `a_quorum_of_prepares_locks_and_commits` |
-//! | quorum of COMMITs | 2:8 | of any round, as in the paper | `upon_quorum_commits` | `a_quorum_of_commits_decides_whatever_round_we_are_in` |
+//! | quorum of COMMITs | 2:8 | of any round, as in the paper; the own COMMIT is sent if it was not yet | `upon_quorum_commits` | `a_quorum_of_commits_decides_whatever_round_we_are_in` |
 //! | timer expired | 3:1 | | `upon_timeout` | `a_timeout_changes_the_round_with_the_lock` |
 //! | f+1 ROUND-CHANGEs above | 3:5 | | `upon_f_plus_1_round_changes` | `f_plus_one_later_rounds_pull_us_to_the_lowest` |
 //! | quorum of ROUND-CHANGEs, leader | 3:11 | | `upon_quorum_round_changes` | `a_leader_of_a_later_round_proposes_the_lock_it_was_shown` |

@@ -180,6 +180,7 @@ fn a_quorum_of_commits_decides_whatever_round_we_are_in() {
         let effects = upon(&mut p, msg(Kind::Commit, 3, 2, A));
         let [
             Effect::StopTimer,
+            Effect::Broadcast(_),
             Effect::Decide {
                 value: A,
                 round: Round(2),
@@ -285,6 +286,37 @@ fn a_turn_that_passed_is_not_taken_later() {
     p.step(Input::Start);
     p.step(Input::Timeout { round: Round(1) });
     assert!(sent(&p.step(Input::Propose(A))).is_empty());
+}
+
+/// A liar's COMMIT may have come to one process alone; with the honest ones' the others decide in the same round.
+#[test]
+fn who_decides_before_its_own_commit_still_sends_it_once() {
+    let mut p = process(0);
+    p.step(Input::Start);
+    for source in 1..3 {
+        assert!(upon(&mut p, msg(Kind::Commit, source, 1, A)).is_empty());
+    }
+    let decided = upon(&mut p, msg(Kind::Commit, 3, 1, A));
+    assert_eq!(sent(&decided), [vote(Kind::Commit, 0, 1, Some(A))]);
+
+    let mut p = process(0);
+    p.step(Input::Start);
+    let shown = Msg {
+        signed: msg(Kind::Decided, 3, 2, A).signed,
+        justification: (1..4).map(|s| msg(Kind::Commit, s, 2, A).signed).collect(),
+    };
+    assert_eq!(sent(&upon(&mut p, shown)), [vote(Kind::Commit, 0, 2, Some(A))]);
+
+    let mut p = process(0);
+    p.step(Input::Start);
+    for source in 1..4 {
+        upon(&mut p, msg(Kind::Prepare, source, 1, A));
+    }
+    for source in 1..4 {
+        let effects = upon(&mut p, msg(Kind::Commit, source, 1, A));
+        assert!(sent(&effects).is_empty(), "it was sent with the lock");
+    }
+    assert_eq!(p.decision(), Some(A));
 }
 
 #[test]
