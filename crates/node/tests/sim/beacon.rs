@@ -28,7 +28,10 @@ use trireme_testutil::{
     sim::{SimClock, ToyScheme},
 };
 
-use crate::run::Audit;
+use crate::{
+    chain::{GENESIS, SLOT},
+    run::Audit,
+};
 
 /// How long a node waits for its beacon node.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -185,6 +188,7 @@ impl SimBeacon {
             };
             if latency >= TIMEOUT {
                 tokio::time::sleep(TIMEOUT).await;
+                self.say(what, "no answer in time");
                 return Err(BeaconError::Timeout {
                     endpoint: "/sim",
                     after: TIMEOUT,
@@ -196,8 +200,23 @@ impl SimBeacon {
             let answer = answer(&self.world, self.face, now);
             self.world.announce();
             self.audit.note(now, what, &[u8::from(answer.is_ok())]);
+            self.say(
+                what,
+                match &answer {
+                    Ok(_) => "answered",
+                    Err(BeaconError::Status { message, .. }) => message,
+                    Err(_) => "failed",
+                },
+            );
             answer
         })
+    }
+
+    fn say(&self, what: &str, how: &str) {
+        let now = self.world.clock.now();
+        if self.audit.traces(now.since(GENESIS).as_secs() / SLOT.as_secs()) {
+            self.audit.say(now, || format!("bn {}: {what}: {how}", self.face));
+        }
     }
 
     /// Submits each item by itself; an error if any is refused.

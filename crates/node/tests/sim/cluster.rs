@@ -117,7 +117,12 @@ impl SimCluster {
         let features = FeatureSet::default();
         let ports = Ports {
             beacon: Arc::clone(&operator.beacon) as _,
-            net: Wire::new(self.net.peer(PeerIdx(me)), &self.audit, operator.lies.clone()),
+            net: Wire::new(
+                self.net.peer(PeerIdx(me)),
+                self.clock.clone(),
+                &self.audit,
+                operator.lies.clone(),
+            ),
             journal: Arc::new(Journal::inline(Arc::clone(&operator.store) as Arc<dyn KeyValue>)),
             clock: Arc::new(self.clock.clone()) as Arc<dyn Clock>,
             compute: Arc::new(Inline),

@@ -27,6 +27,8 @@ pub(crate) const SLOTS: u64 = 20;
 pub(crate) struct Audit {
     hash: Mutex<Sha256>,
     log: Option<Mutex<Vec<String>>>,
+    /// The slot whose messages and requests are logged, too.
+    traced: Option<u64>,
     sent: Mutex<u64>,
 }
 
@@ -35,6 +37,7 @@ impl Audit {
         Arc::new(Self {
             hash: Mutex::new(Sha256::new()),
             log: logged.then(Mutex::default),
+            traced: crate::number("SIM_TRACE").filter(|_| logged),
             sent: Mutex::default(),
         })
     }
@@ -54,6 +57,16 @@ impl Audit {
         hash.update([from.0, to.0]);
         hash.update(proto.as_bytes());
         hash.update(msg);
+    }
+
+    /// Whether what is done for a slot is to be logged message by message.
+    pub(crate) fn traces(&self, slot: u64) -> bool {
+        self.traced == Some(slot)
+    }
+
+    /// Whether that is so for any slot.
+    pub(crate) const fn traces_any(&self) -> bool {
+        self.traced.is_some()
     }
 
     /// A line for people.

@@ -12,18 +12,21 @@ use futures::future::BoxFuture;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use trireme_core::{
-    PeerIdx, ShareIdx,
+    Duty, DutyType, PeerIdx, ShareIdx,
+    consensus::receive::open,
     data::{decode_parsigex, encode_parsigex},
     parsigex::PARSIGEX,
-    ports::{Handler, Inbound, NetError, Peer, PeerNet, ProtocolId, ServeGuard},
+    ports::{Clock as _, Handler, Inbound, NetError, Peer, PeerNet, ProtocolId, ServeGuard},
 };
-use trireme_testutil::sim::SimPeer;
+use trireme_eth2::Slot;
+use trireme_testutil::sim::{SimClock, SimPeer};
 
-use crate::run::Audit;
+use crate::{chain::NODES, run::Audit};
 
 /// See the module.
 pub(crate) struct Wire {
     inner: Arc<SimPeer>,
+    clock: SimClock,
     audit: Arc<Audit>,
     lies: Option<Arc<Lies>>,
 }
@@ -97,10 +100,25 @@ fn forged(msg: &Bytes, rng: &mut ChaCha20Rng) -> Option<Bytes> {
     Some(encode_parsigex(duty, &set).into())
 }
 
+/// What a message is about, for people.
+fn read(proto: ProtocolId, msg: &Bytes) -> Option<(Duty, String)> {
+    if proto == PARSIGEX {
+        let (duty, set) = decode_parsigex(msg.clone()).ok()?;
+        return Some((duty, format!("{} partial signatures", set.0.len())));
+    }
+    let duty = |slot, kind| Some(Duty::new(Slot(slot), DutyType::try_from(kind).ok()?));
+    let opened = open(msg.clone(), usize::from(NODES), duty).ok()?;
+    let vote = opened.vote;
+    let value = vote.value.map(|hash| format!("{hash:?}")).unwrap_or_default();
+    let line = format!("{} of {} in round {}: {value}", vote.kind, vote.source.0, vote.round);
+    Some((opened.duty, line))
+}
+
 impl Wire {
-    pub(crate) fn new(inner: Arc<SimPeer>, audit: &Arc<Audit>, lies: Option<Arc<Lies>>) -> Arc<Self> {
+    pub(crate) fn new(inner: Arc<SimPeer>, clock: SimClock, audit: &Arc<Audit>, lies: Option<Arc<Lies>>) -> Arc<Self> {
         Arc::new(Self {
             inner,
+            clock,
             audit: Arc::clone(audit),
             lies,
         })
@@ -108,6 +126,14 @@ impl Wire {
 
     fn note(&self, to: PeerIdx, proto: ProtocolId, msg: &Bytes) {
         self.audit.sent(self.inner.me(), to, proto.name, msg);
+        if self.audit.traces_any()
+            && let Some((duty, line)) = read(proto, msg)
+            && self.audit.traces(duty.slot.0)
+        {
+            let from = self.inner.me();
+            self.audit
+                .say(self.clock.now(), || format!("{} -> {}: {duty} {line}", from.0, to.0));
+        }
     }
 }
 
