@@ -5,7 +5,6 @@
 //! Not here: caches (`once`), several beacon nodes (`pool`).
 
 mod forms;
-mod known;
 mod read;
 mod submit;
 
@@ -33,7 +32,6 @@ use crate::{
 };
 
 pub(crate) use forms::{Data, malformed};
-pub(crate) use known::says_known;
 pub(crate) use read::optimistic;
 
 /// Largest answers in bytes, lists and blocks aside.

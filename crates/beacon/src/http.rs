@@ -16,7 +16,7 @@ use serde::Deserialize;
 use trireme_core::ports::BeaconError;
 use url::Url;
 
-use crate::{calls::Call, client::says_known};
+use crate::{calls::Call, known::says_known};
 
 /// Largest body of an error answer that is read; its message is cut at [`MESSAGE_CHARS`].
 const ERROR_LIMIT: usize = 64 * 1024;

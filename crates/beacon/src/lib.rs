@@ -10,6 +10,7 @@ mod client;
 mod endpoint;
 mod hedge;
 mod http;
+mod known;
 mod metrics;
 mod once;
 mod pool;

@@ -13,16 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 use tokio::sync::broadcast::{self, error::TryRecvError};
 use trireme_core::{
-    ids::PubKey,
     metrics::CacheMetrics,
-    ports::{BeaconError, BeaconNode, Duties, ProduceBlock},
+    ports::{BeaconError, BeaconNode, Duties},
 };
-use trireme_eth2::{
-    AttestationData, AttesterDuty, BeaconCommittee, ChainEvent, Epoch, HeadEvent, ProposalResponse, ProposerDuty, Root,
-    SignedContributionAndProof, SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot, SyncCommitteeContribution,
-    SyncCommitteeMessage, SyncDuty, SyncingStatus, ValidatorIndex, ValidatorInfo, VersionedAttestation,
-    VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
-};
+use trireme_eth2::{AttesterDuty, ChainEvent, Epoch, HeadEvent, ProposerDuty, Root, SyncDuty, ValidatorIndex};
 
 use kept::{ByValidator, OfEpoch};
 
@@ -130,17 +124,9 @@ impl DutiesOnce {
     }
 }
 
-impl BeaconNode for DutiesOnce {
-    fn node_version(&self) -> BoxFuture<'_, Result<String, BeaconError>> {
-        self.inner.node_version()
-    }
-
-    fn syncing(&self) -> BoxFuture<'_, Result<SyncingStatus, BeaconError>> {
-        self.inner.syncing()
-    }
-
-    fn validators(&self, state: &str, keys: &[PubKey]) -> BoxFuture<'_, Result<Vec<ValidatorInfo>, BeaconError>> {
-        self.inner.validators(state, keys)
+impl trireme_core::ports::BeaconLayer for DutiesOnce {
+    fn inner(&self) -> &dyn BeaconNode {
+        self.inner.as_ref()
     }
 
     fn attester_duties(
@@ -155,99 +141,12 @@ impl BeaconNode for DutiesOnce {
         Box::pin(self.proposer(epoch))
     }
 
-    fn attestation_data(&self, slot: Slot, committee: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>> {
-        self.inner.attestation_data(slot, committee)
-    }
-
-    fn produce_block(&self, ask: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
-        self.inner.produce_block(ask)
-    }
-
-    fn submit_attestations(&self, atts: Vec<VersionedAttestation>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_attestations(atts)
-    }
-
-    fn submit_proposal(&self, block: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_proposal(block)
-    }
-
-    fn prepare_proposers(&self, prep: Vec<(ValidatorIndex, [u8; 20])>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.prepare_proposers(prep)
-    }
-
-    fn block_root(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
-        self.inner.block_root(slot)
-    }
-
     fn sync_duties(
         &self,
         epoch: Epoch,
         indices: &[ValidatorIndex],
     ) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
         Box::pin(self.sync(epoch, indices.to_vec()))
-    }
-
-    fn aggregate_attestation(
-        &self,
-        slot: Slot,
-        data_root: Root,
-        committee: u64,
-    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>> {
-        self.inner.aggregate_attestation(slot, data_root, committee)
-    }
-
-    fn sync_contribution(
-        &self,
-        slot: Slot,
-        subcommittee: u64,
-        block: Root,
-    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>> {
-        self.inner.sync_contribution(slot, subcommittee, block)
-    }
-
-    fn submit_aggregates(
-        &self,
-        aggregates: Vec<VersionedSignedAggregateAndProof>,
-    ) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_aggregates(aggregates)
-    }
-
-    fn submit_sync_messages(&self, messages: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_sync_messages(messages)
-    }
-
-    fn submit_contributions(
-        &self,
-        contributions: Vec<SignedContributionAndProof>,
-    ) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_contributions(contributions)
-    }
-
-    fn submit_exit(&self, exit: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_exit(exit)
-    }
-
-    fn submit_registrations(
-        &self,
-        registrations: Vec<SignedValidatorRegistrationV1>,
-    ) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_registrations(registrations)
-    }
-
-    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>> {
-        self.inner.head_root()
-    }
-
-    fn block(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>> {
-        self.inner.block(slot)
-    }
-
-    fn committees(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>> {
-        self.inner.committees(slot)
-    }
-
-    fn events(&self) -> broadcast::Receiver<ChainEvent> {
-        self.inner.events()
     }
 }
 

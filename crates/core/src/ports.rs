@@ -2,22 +2,17 @@
 //!
 //! Async methods return boxed futures written out, so that a fake is a struct with a few lines and no macro is needed.
 
-use std::{sync::Arc, time::Duration};
+mod beacon;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use trireme_eth2::{
-    AttestationData, AttesterDuty, BeaconCommittee, BlsSignature, ChainEvent, Epoch, ProposalResponse, ProposerDuty,
-    Root, SignedContributionAndProof, SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot,
-    SyncCommitteeContribution, SyncCommitteeMessage, SyncDuty, SyncingStatus, ValidatorIndex, ValidatorInfo,
-    VersionedAttestation, VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
-};
 use trireme_keys::PeerId;
 
-use crate::{
-    ids::{PeerIdx, PubKey},
-    time::UnixTime,
-};
+pub use beacon::{BeaconError, BeaconLayer, BeaconNode, Duties, ProduceBlock};
+
+use crate::{ids::PeerIdx, time::UnixTime};
 
 // === Clock, compute, entropy
 
@@ -146,148 +141,6 @@ pub trait PeerNet: Send + Sync {
     /// Registers the handler of a protocol. The frame is read and the stream of a one-way message closed before the
     /// handler runs (performance.md, move 5).
     fn serve(&self, proto: ProtocolId, handler: Handler) -> ServeGuard;
-}
-
-// === Beacon node
-
-/// Why the beacon node gave no answer. `status` and `message` of its refusals reach the validator client.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BeaconError {
-    /// The beacon node answered with an error status.
-    #[error("beacon node answered {status} to {endpoint}: {message}")]
-    Status {
-        /// Path without its variable parts.
-        endpoint: &'static str,
-        /// HTTP status.
-        status: u16,
-        /// The node's own message.
-        message: String,
-    },
-    /// No answer in time.
-    #[error("beacon node did not answer {endpoint} within {after:?}")]
-    Timeout {
-        /// Path without its variable parts.
-        endpoint: &'static str,
-        /// How long we waited.
-        after: Duration,
-    },
-    /// No connection.
-    #[error("beacon node {address} is not reachable: {reason}")]
-    Unreachable {
-        /// Address without credentials.
-        address: String,
-        /// What happened.
-        reason: String,
-    },
-    /// An answer that cannot be read.
-    #[error("beacon node's answer to {endpoint} cannot be read: {reason}")]
-    Malformed {
-        /// Path without its variable parts.
-        endpoint: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-/// A list of duties with the block root that it depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Duties<T> {
-    /// `dependent_root` of the answer; zero for sync committee duties, which have none.
-    pub dependent_root: Root,
-    /// `execution_optimistic` of the answer.
-    pub execution_optimistic: bool,
-    /// The duties of the validators asked for.
-    pub duties: Vec<T>,
-}
-
-/// What a block request asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProduceBlock {
-    /// The slot to propose for.
-    pub slot: Slot,
-    /// The aggregated randao reveal.
-    pub randao_reveal: BlsSignature,
-    /// 32 bytes.
-    pub graffiti: Root,
-    /// 0 for local blocks only, `u64::MAX` to prefer the builder.
-    pub builder_boost_factor: u64,
-}
-
-/// The beacon node, or all of them behind one face. Every method has its own time limit inside.
-pub trait BeaconNode: Send + Sync {
-    /// `GET /eth/v1/node/version`.
-    fn node_version(&self) -> BoxFuture<'_, Result<String, BeaconError>>;
-    /// `GET /eth/v1/node/syncing`.
-    fn syncing(&self) -> BoxFuture<'_, Result<SyncingStatus, BeaconError>>;
-    /// `POST /eth/v1/beacon/states/{state}/validators` for the given group keys. Unknown keys are left out.
-    fn validators(&self, state: &str, keys: &[PubKey]) -> BoxFuture<'_, Result<Vec<ValidatorInfo>, BeaconError>>;
-    /// `POST /eth/v1/validator/duties/attester/{epoch}`.
-    fn attester_duties(
-        &self,
-        epoch: Epoch,
-        indices: &[ValidatorIndex],
-    ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>>;
-    /// `GET /eth/v1/validator/duties/proposer/{epoch}`, all proposers of the epoch.
-    fn proposer_duties(&self, epoch: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>>;
-    /// `POST /eth/v1/validator/duties/sync/{epoch}`.
-    fn sync_duties(
-        &self,
-        epoch: Epoch,
-        indices: &[ValidatorIndex],
-    ) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>>;
-    /// `GET /eth/v1/validator/attestation_data`.
-    fn attestation_data(&self, slot: Slot, committee: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>>;
-    /// `GET /eth/v2/validator/aggregate_attestation`; without validator index.
-    fn aggregate_attestation(
-        &self,
-        slot: Slot,
-        data_root: Root,
-        committee: u64,
-    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>>;
-    /// `GET /eth/v1/validator/sync_committee_contribution`.
-    fn sync_contribution(
-        &self,
-        slot: Slot,
-        subcommittee: u64,
-        block: Root,
-    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>>;
-    /// `GET /eth/v3/validator/blocks/{slot}`, as SSZ where the node offers it.
-    fn produce_block(&self, ask: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>>;
-    /// `POST /eth/v2/beacon/pool/attestations`; converts to `SingleAttestation` from Electra on.
-    fn submit_attestations(&self, atts: Vec<VersionedAttestation>) -> BoxFuture<'_, Result<(), BeaconError>>;
-    /// `POST /eth/v2/beacon/blocks` or `/eth/v2/beacon/blinded_blocks`.
-    fn submit_proposal(&self, block: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>>;
-    /// `POST /eth/v1/validator/prepare_beacon_proposer`: index and 20-byte fee recipient.
-    fn prepare_proposers(&self, prep: Vec<(ValidatorIndex, [u8; 20])>) -> BoxFuture<'_, Result<(), BeaconError>>;
-    /// `POST /eth/v2/validator/aggregate_and_proofs`.
-    fn submit_aggregates(
-        &self,
-        aggregates: Vec<VersionedSignedAggregateAndProof>,
-    ) -> BoxFuture<'_, Result<(), BeaconError>>;
-    /// `POST /eth/v1/beacon/pool/sync_committees`.
-    fn submit_sync_messages(&self, messages: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>>;
-    /// `POST /eth/v1/validator/contribution_and_proofs`.
-    fn submit_contributions(
-        &self,
-        contributions: Vec<SignedContributionAndProof>,
-    ) -> BoxFuture<'_, Result<(), BeaconError>>;
-    /// `POST /eth/v1/beacon/pool/voluntary_exits`.
-    fn submit_exit(&self, exit: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>>;
-    /// `POST /eth/v1/validator/register_validator`.
-    fn submit_registrations(
-        &self,
-        registrations: Vec<SignedValidatorRegistrationV1>,
-    ) -> BoxFuture<'_, Result<(), BeaconError>>;
-    /// `GET /eth/v1/beacon/blocks/{slot}/root`; `None` if the slot is empty (404).
-    fn block_root(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>>;
-    /// `GET /eth/v1/beacon/blocks/head/root`.
-    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>>;
-    /// `GET /eth/v2/beacon/blocks/{slot}`, as SSZ where the node offers it; `None` if the slot is empty (404).
-    fn block(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>>;
-    /// `GET /eth/v1/beacon/states/{slot}/committees?slot={slot}`: all committees of the slot.
-    fn committees(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>>;
-    /// Heads, reorganisations and blocks since the call; a slow reader misses old ones. Reconnects by itself.
-    fn events(&self) -> tokio::sync::broadcast::Receiver<ChainEvent>;
 }
 
 // === Storage

@@ -12,19 +12,15 @@ use std::{
 
 use futures::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::broadcast;
 use trireme_eth2::{
-    AttestationData, AttesterDuty, BeaconCommittee, BlockContents, BlsPubkey, ChainEvent, Container, Epoch,
-    ExecutionAddress, ForkedBlock, ProposalResponse, ProposerDuty, Root, SignedContributionAndProof,
-    SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot, SyncCommitteeContribution, SyncCommitteeMessage,
-    SyncDuty, SyncingStatus, Uint256, ValidatorIndex, ValidatorInfo, VersionedAttestation, VersionedProposal,
-    VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
+    BlockContents, BlsPubkey, Container, Epoch, ExecutionAddress, ForkedBlock, ProposalResponse, ProposerDuty, Root,
+    Slot, Uint256, ValidatorIndex, VersionedProposal, VersionedSignedBlock, VersionedSignedProposal,
     ssz_types::{VariableList, typenum::Unsigned},
 };
 
 use crate::{
     ids::PubKey,
-    ports::{BeaconError, BeaconNode, Duties, ProduceBlock},
+    ports::{BeaconError, BeaconLayer, BeaconNode, Duties, ProduceBlock},
     registrations::Registrations,
     validators::ValidatorSet,
 };
@@ -274,124 +270,21 @@ fn without_blobs<B: Container, N: Unsigned + 'static>(block: trireme_eth2::Beaco
     }
 }
 
-impl BeaconNode for SyntheticProposals {
-    fn node_version(&self) -> BoxFuture<'_, Result<String, BeaconError>> {
-        self.inner.node_version()
-    }
-
-    fn syncing(&self) -> BoxFuture<'_, Result<SyncingStatus, BeaconError>> {
-        self.inner.syncing()
-    }
-
-    fn validators(&self, state: &str, keys: &[PubKey]) -> BoxFuture<'_, Result<Vec<ValidatorInfo>, BeaconError>> {
-        self.inner.validators(state, keys)
-    }
-
-    fn attester_duties(
-        &self,
-        epoch: Epoch,
-        indices: &[ValidatorIndex],
-    ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>> {
-        self.inner.attester_duties(epoch, indices)
+impl BeaconLayer for SyntheticProposals {
+    fn inner(&self) -> &dyn BeaconNode {
+        self.inner.as_ref()
     }
 
     fn proposer_duties(&self, epoch: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
         Box::pin(self.proposers(epoch))
     }
 
-    fn sync_duties(
-        &self,
-        epoch: Epoch,
-        indices: &[ValidatorIndex],
-    ) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
-        self.inner.sync_duties(epoch, indices)
-    }
-
-    fn aggregate_attestation(
-        &self,
-        slot: Slot,
-        data_root: Root,
-        committee: u64,
-    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>> {
-        self.inner.aggregate_attestation(slot, data_root, committee)
-    }
-
-    fn sync_contribution(
-        &self,
-        slot: Slot,
-        subcommittee: u64,
-        block: Root,
-    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>> {
-        self.inner.sync_contribution(slot, subcommittee, block)
-    }
-
-    fn submit_aggregates(
-        &self,
-        aggregates: Vec<VersionedSignedAggregateAndProof>,
-    ) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_aggregates(aggregates)
-    }
-
-    fn submit_sync_messages(&self, messages: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_sync_messages(messages)
-    }
-
-    fn submit_contributions(
-        &self,
-        contributions: Vec<SignedContributionAndProof>,
-    ) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_contributions(contributions)
-    }
-
-    fn submit_exit(&self, exit: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_exit(exit)
-    }
-
-    fn submit_registrations(
-        &self,
-        registrations: Vec<SignedValidatorRegistrationV1>,
-    ) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_registrations(registrations)
-    }
-
-    fn attestation_data(&self, slot: Slot, committee: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>> {
-        self.inner.attestation_data(slot, committee)
-    }
-
     fn produce_block(&self, ask: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
         Box::pin(self.block_of(ask))
     }
 
-    fn submit_attestations(&self, atts: Vec<VersionedAttestation>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.submit_attestations(atts)
-    }
-
     fn submit_proposal(&self, block: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>> {
         Box::pin(self.submit(block))
-    }
-
-    fn prepare_proposers(&self, prep: Vec<(ValidatorIndex, [u8; 20])>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.inner.prepare_proposers(prep)
-    }
-
-    fn block_root(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
-        self.inner.block_root(slot)
-    }
-
-    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>> {
-        self.inner.head_root()
-    }
-
-    fn block(&self, slot: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>> {
-        self.inner.block(slot)
-    }
-
-    fn committees(&self, slot: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>> {
-        self.inner.committees(slot)
-    }
-
-    fn events(&self) -> broadcast::Receiver<ChainEvent> {
-        self.inner.events()
     }
 }
 

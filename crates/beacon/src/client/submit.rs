@@ -17,11 +17,11 @@ use trireme_eth2::{
 use super::{
     Client,
     forms::{BlockOnly, attestation_bodies, json_body},
-    known::is_known,
 };
 use crate::{
     calls::Call,
     http::{Again, Answer, Ask, JSON, SSZ},
+    known::is_known,
 };
 
 /// Registrations in one request (VC-47).

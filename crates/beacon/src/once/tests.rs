@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use trireme_eth2::Slot;
+
 use super::*;
 
 /// Answers with the dependent root that is set, and counts.
@@ -58,19 +60,9 @@ impl Node {
     }
 }
 
-fn unused<T>() -> BoxFuture<'static, Result<T, BeaconError>> {
-    Box::pin(async { unreachable!("not asked in these tests") })
-}
-
-impl BeaconNode for Node {
-    fn node_version(&self) -> BoxFuture<'_, Result<String, BeaconError>> {
-        unused()
-    }
-    fn syncing(&self) -> BoxFuture<'_, Result<SyncingStatus, BeaconError>> {
-        unused()
-    }
-    fn validators(&self, _: &str, _: &[PubKey]) -> BoxFuture<'_, Result<Vec<ValidatorInfo>, BeaconError>> {
-        unused()
+impl trireme_core::ports::BeaconLayer for Node {
+    fn inner(&self) -> &dyn BeaconNode {
+        unreachable!("nothing else is asked in these tests")
     }
     fn attester_duties(
         &self,
@@ -83,66 +75,8 @@ impl BeaconNode for Node {
     fn proposer_duties(&self, _: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
         Box::pin(self.answer())
     }
-    fn attestation_data(&self, _: Slot, _: u64) -> BoxFuture<'_, Result<AttestationData, BeaconError>> {
-        unused()
-    }
-    fn produce_block(&self, _: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
-        unused()
-    }
-    fn submit_attestations(&self, _: Vec<VersionedAttestation>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        unused()
-    }
-    fn submit_proposal(&self, _: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        unused()
-    }
-    fn prepare_proposers(&self, _: Vec<(ValidatorIndex, [u8; 20])>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        unused()
-    }
-    fn block_root(&self, _: Slot) -> BoxFuture<'_, Result<Option<Root>, BeaconError>> {
-        unused()
-    }
     fn sync_duties(&self, _: Epoch, _: &[ValidatorIndex]) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
         Box::pin(self.answer())
-    }
-    fn aggregate_attestation(
-        &self,
-        _: Slot,
-        _: Root,
-        _: u64,
-    ) -> BoxFuture<'_, Result<VersionedAttestation, BeaconError>> {
-        unused()
-    }
-    fn sync_contribution(
-        &self,
-        _: Slot,
-        _: u64,
-        _: Root,
-    ) -> BoxFuture<'_, Result<SyncCommitteeContribution, BeaconError>> {
-        unused()
-    }
-    fn submit_aggregates(&self, _: Vec<VersionedSignedAggregateAndProof>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        unused()
-    }
-    fn submit_sync_messages(&self, _: Vec<SyncCommitteeMessage>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        unused()
-    }
-    fn submit_contributions(&self, _: Vec<SignedContributionAndProof>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        unused()
-    }
-    fn submit_exit(&self, _: SignedVoluntaryExit) -> BoxFuture<'_, Result<(), BeaconError>> {
-        unused()
-    }
-    fn submit_registrations(&self, _: Vec<SignedValidatorRegistrationV1>) -> BoxFuture<'_, Result<(), BeaconError>> {
-        unused()
-    }
-    fn head_root(&self) -> BoxFuture<'_, Result<Root, BeaconError>> {
-        unused()
-    }
-    fn block(&self, _: Slot) -> BoxFuture<'_, Result<Option<Arc<VersionedSignedBlock>>, BeaconError>> {
-        unused()
-    }
-    fn committees(&self, _: Slot) -> BoxFuture<'_, Result<Vec<BeaconCommittee>, BeaconError>> {
-        unused()
     }
     fn events(&self) -> broadcast::Receiver<ChainEvent> {
         self.events.subscribe()

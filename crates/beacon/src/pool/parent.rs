@@ -54,7 +54,9 @@ impl Shared {
         let is_maker = |endpoint: &Endpoint| std::ptr::eq(endpoint, maker);
         let asked = self.endpoints.iter().map(AsRef::as_ref);
         let asked = asked.filter(|e| is_maker(e) || e.status() == Status::Ok);
-        let mut words: FuturesUnordered<_> = asked.map(|e| async move { (is_maker(e), says(e, block).await) }).collect();
+        let mut words: FuturesUnordered<_> = asked
+            .map(|e| async move { (is_maker(e), says(e, block).await) })
+            .collect();
         let (mut others, mut own) = (None, None);
         let listening = async {
             while let Some((makers, word)) = words.next().await {

@@ -200,13 +200,21 @@ async fn block_waits_a_quarter_of_a_second_for_a_beacon_node_that_does_not_tell_
         bn.mind().manners.remove(&format!("{HEADERS}{}", root(1)));
     }
     let (block, took) = block_on_66(&fleet).await;
-    assert_eq!(block.unwrap().proposal.parent_root(), Root([66; 32]), "its maker's word");
+    assert_eq!(
+        block.unwrap().proposal.parent_root(),
+        Root([66; 32]),
+        "its maker's word"
+    );
     assert!((250..300).contains(&took.as_millis()), "{took:?}");
 
     // Not even its maker tells.
     fleet.bns[0].set(&header_of_66(), Manner::Hang);
     let (block, took) = block_on_66(&fleet).await;
-    assert_eq!(block.unwrap().proposal.parent_root(), Root([66; 32]), "nobody denies it");
+    assert_eq!(
+        block.unwrap().proposal.parent_root(),
+        Root([66; 32]),
+        "nobody denies it"
+    );
     assert!((250..300).contains(&took.as_millis()), "{took:?}");
 }
 
@@ -226,7 +234,11 @@ async fn block_whose_parent_is_denied_is_refused_although_another_beacon_node_do
     fleet.bns[0].set(&header_of_66(), Manner::Say(json!({"data": {}})));
     fleet.bns[1].set(HEADERS, Manner::Hang);
     let (block, took) = block_on_66(&fleet).await;
-    assert_eq!(block.unwrap().proposal.parent_root(), Root([1; 32]), "the next one's block");
+    assert_eq!(
+        block.unwrap().proposal.parent_root(),
+        Root([1; 32]),
+        "the next one's block"
+    );
     assert!((250..400).contains(&took.as_millis()), "{took:?}");
 }
 

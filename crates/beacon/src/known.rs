@@ -31,7 +31,7 @@ pub(crate) fn says_known(text: &str) -> bool {
 
 /// Whether a refusal means that the beacon node had everything already. Of several failures `http` keeps one if all say
 /// so, and all otherwise, joined by semicolons.
-pub(super) fn is_known(refusal: &BeaconError) -> bool {
+pub(crate) fn is_known(refusal: &BeaconError) -> bool {
     match refusal {
         BeaconError::Status { message, .. } => message.split("; ").all(says_known),
         BeaconError::Timeout { .. } | BeaconError::Unreachable { .. } | BeaconError::Malformed { .. } => false,
