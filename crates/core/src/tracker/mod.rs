@@ -240,16 +240,18 @@ impl Tracker {
 
     fn judge_consistency(&self, duty: Duty) {
         let seen = self.reports.get(&duty).map_or(&[][..], Vec::as_slice);
-        let differing: Vec<_> = roots(seen).into_iter().filter(|(_, roots)| roots.len() > 1).collect();
-        let Some((validator, roots)) = differing.first() else {
+        let differing = roots(seen).into_iter().find_map(|(validator, roots)| {
+            let of_validator = seen
+                .iter()
+                .flat_map(|s| &s.subjects)
+                .filter(|s| s.validator == validator);
+            let groups = cohorts(of_validator);
+            (roots.len() > 1 && !are_of_one_share(&groups)).then_some((validator, roots, groups))
+        });
+        let Some((validator, roots, groups)) = differing else {
             return;
         };
         self.metrics.inconsistent(duty.kind);
-        let groups = cohorts(
-            seen.iter()
-                .flat_map(|s| &s.subjects)
-                .filter(|s| s.validator == *validator),
-        );
         let data = self.members(&groups);
         let (pubkey, n) = (validator.short(), roots.len());
         if duty.kind == DutyType::SyncContribution {
@@ -342,3 +344,12 @@ fn cohorts<'a>(subjects: impl Iterator<Item = &'a Subject>) -> Vec<(Root, BTreeS
 
 #[cfg(test)]
 mod tests;
+
+/// Whether some share signed every root. What one share signs for one validator and duty never differs, but a validator
+/// may contribute to several sync subcommittees, and each contribution has a root of its own.
+fn are_of_one_share(groups: &[(Root, BTreeSet<ShareIdx>)]) -> bool {
+    let mut groups = groups.iter().map(|(_, shares)| shares);
+    let first = groups.next().cloned().unwrap_or_default();
+    let all = groups.fold(first, |all, shares| &all & shares);
+    !all.is_empty()
+}

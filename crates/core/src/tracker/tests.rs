@@ -203,6 +203,29 @@ async fn members_who_signed_another_head_are_ranked_behind_the_majority() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn contributions_of_one_validator_to_several_subcommittees_are_no_disagreement() {
+    let bench = bench();
+    let (several, differing) = (
+        Duty::new(Slot(5), DutyType::SyncContribution),
+        Duty::new(Slot(60), DutyType::SyncContribution),
+    );
+    for (share, root) in [(1, 7), (1, 8), (2, 7)] {
+        bench.sign(several, StepName::ParSigDbStoreExternal, share, root).await;
+    }
+    bench.clock.sleep_until(UnixTime::from_secs(600)).await;
+    let line = "core_tracker_inconsistent_parsigs_total{duty=\"sync_contribution\"}";
+    let text = bench.metrics();
+    assert!(!text.contains(&format!("{line} 1")), "{text}");
+    for (share, root) in [(1, 7), (2, 8)] {
+        bench.sign(differing, StepName::ParSigDbStoreExternal, share, root).await;
+    }
+    bench.clock.sleep_until(UnixTime::from_secs(1500)).await;
+    let text = bench.metrics();
+    assert!(text.contains(&format!("{line} 1")), "{text}");
+    bench.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_validator_client_without_selections_is_told_once_and_not_counted() {
     let bench = bench();
     for slot in [5, 6] {
