@@ -217,7 +217,9 @@ async fn contributions_of_one_validator_to_several_subcommittees_are_no_disagree
     let text = bench.metrics();
     assert!(!text.contains(&format!("{line} 1")), "{text}");
     for (share, root) in [(1, 7), (2, 8)] {
-        bench.sign(differing, StepName::ParSigDbStoreExternal, share, root).await;
+        bench
+            .sign(differing, StepName::ParSigDbStoreExternal, share, root)
+            .await;
     }
     bench.clock.sleep_until(UnixTime::from_secs(1500)).await;
     let text = bench.metrics();
