@@ -1,7 +1,8 @@
 //! One beacon node over HTTP: bytes out, bytes in, every limit in one place.
 //!
 //! Guarantees: each request ends within its time limit, body included; no body is read beyond its size limit; user info
-//! of the address is sent as basic authentication and shown nowhere; TLS names its provider (ring).
+//! of the address is sent as basic authentication; user info, path and query of the address, which may hold a key, are
+//! sent with every request and shown nowhere, and nobody but the configured host gets them; TLS names its provider (ring).
 //! Not here: what the paths and bodies mean (`client`).
 
 use std::{sync::Arc, time::Duration};
@@ -110,7 +111,7 @@ struct Failure {
 
 pub(crate) struct Http {
     client: reqwest::Client,
-    /// With a slash at its end and without user info.
+    /// With a slash at the end of its path and without user info; its query goes with every request.
     base: Url,
     user: Option<(String, Option<String>)>,
     /// For people.
@@ -144,7 +145,7 @@ impl Http {
             .pool_max_idle_per_host(64)
             .tcp_nodelay(true)
             .no_proxy()
-            .redirect(reqwest::redirect::Policy::limited(REDIRECTS))
+            .redirect(redirects())
             .build()
             .map_err(|e| refuse(e.to_string()))?;
         Ok(Self {
@@ -281,6 +282,14 @@ impl Http {
 
     async fn refusal(&self, endpoint: &'static str, response: reqwest::Response) -> BeaconError {
         let status = response.status();
+        if status.is_redirection() {
+            return BeaconError::Status {
+                endpoint,
+                status: status.as_u16(),
+                message: "it redirects to another host, which would get its credentials; give that address instead"
+                    .to_owned(),
+            };
+        }
         let body = match read(response, ERROR_LIMIT).await {
             Ok(Body::Whole(body)) => body,
             Ok(Body::TooLong) | Err(_) => Bytes::new(),
@@ -351,8 +360,10 @@ type TakenApart = (Url, Option<(String, Option<String>)>, String);
 
 fn take_apart(given: &Url) -> Result<TakenApart, AddressError> {
     let mut base = given.clone();
-    base.set_query(None);
     base.set_fragment(None);
+    if base.query() == Some("") {
+        base.set_query(None);
+    }
     let user = (!base.username().is_empty() || base.password().is_some())
         .then(|| (decoded(base.username()), base.password().map(decoded)));
     let no_place = base.set_username("").is_err() || base.set_password(None).is_err();
@@ -361,8 +372,48 @@ fn take_apart(given: &Url) -> Result<TakenApart, AddressError> {
     }
     let path = format!("{}/", base.path().trim_end_matches('/'));
     base.set_path(&path);
-    let address = base.as_str().trim_end_matches('/').to_owned();
+    let address = shown(&base);
     Ok((base, user, address))
+}
+
+/// What may be shown of an address: scheme, host and port. Hosted beacon nodes have their key in the path or the query; a
+/// mark of 16 bits stands for both, so that two of one host can be told apart.
+fn shown(base: &Url) -> String {
+    let host = base.host_str().unwrap_or_default();
+    let port = base.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let mark = match (base.path(), base.query()) {
+        ("/", None) => String::new(),
+        (path, query) => {
+            let bytes = path.bytes().chain([0]).chain(query.unwrap_or_default().bytes());
+            // FNV-1a: the same mark after every start.
+            let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| {
+                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+            });
+            format!("/~{:04x}", (hash ^ (hash >> 16)) & 0xffff)
+        }
+    };
+    format!("{}://{host}{port}{mark}", base.scheme())
+}
+
+/// Follows redirections within the host that was configured, also from HTTP to HTTPS there. Another host would get the
+/// headers and the body that are meant for this one.
+fn redirects() -> reqwest::redirect::Policy {
+    reqwest::redirect::Policy::custom(|attempt| {
+        let same = attempt
+            .previous()
+            .first()
+            .is_some_and(|first| stays(first, attempt.url()));
+        if same && attempt.previous().len() <= REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    })
+}
+
+fn stays(from: &Url, to: &Url) -> bool {
+    let encrypted_now = from.scheme() == "http" && to.scheme() == "https";
+    from.host_str() == to.host_str() && (from.origin() == to.origin() || (encrypted_now && to.port().is_none()))
 }
 
 /// Undoes percent-encoding of user info.
@@ -407,9 +458,44 @@ mod tests {
     fn credentials_of_the_address_become_authentication_and_are_not_shown() {
         let url = Url::parse("https://me:p%40ss%2Bw@bn.example:5052/base/?key=1").unwrap();
         let (base, user, address) = take_apart(&url).unwrap();
-        assert_eq!(base.as_str(), "https://bn.example:5052/base/");
+        assert_eq!(base.as_str(), "https://bn.example:5052/base/?key=1");
         assert_eq!(user, Some(("me".into(), Some("p@ss+w".into()))));
-        assert_eq!(address, "https://bn.example:5052/base");
+        assert!(address.starts_with("https://bn.example:5052/~"), "{address}");
+    }
+
+    #[test]
+    fn address_is_shown_without_path_and_query_and_those_of_one_host_differ() {
+        let shown = |url: &str| take_apart(&Url::parse(url).unwrap()).unwrap().2;
+        for plain in ["http://127.0.0.1:5052", "http://[::1]:5052/", "https://bn.example/?"] {
+            assert_eq!(shown(plain), plain.trim_end_matches(['/', '?']));
+        }
+        let all = [
+            "https://x/K3Y",
+            "https://x/K3Z",
+            "https://x/?a=K3Y",
+            "https://x/K3Y/?a=1",
+        ]
+        .map(shown);
+        for (at, one) in all.iter().enumerate() {
+            assert!(one.starts_with("https://x/~") && !one.contains("K3"), "{one}");
+            assert!(!all[..at].contains(one), "{all:?}");
+        }
+        assert_eq!(shown("https://x/K3Y/"), shown("https://x/K3Y"));
+    }
+
+    #[test]
+    fn redirection_to_another_host_port_or_to_plain_http_is_not_followed() {
+        let stays = |from: &str, to: &str| super::stays(&Url::parse(from).unwrap(), &Url::parse(to).unwrap());
+        assert!(stays("http://bn:5052/a", "http://bn:5052/b?c"));
+        assert!(stays("http://bn/a", "https://bn/a"));
+        for (from, to) in [
+            ("http://bn/a", "http://other/a"),
+            ("https://bn/a", "http://bn/a"),
+            ("http://bn:5052/a", "http://bn:5053/a"),
+            ("http://bn/a", "https://bn:8443/a"),
+        ] {
+            assert!(!stays(from, to), "{from} {to}");
+        }
     }
 
     #[test]

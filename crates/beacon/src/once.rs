@@ -1,7 +1,8 @@
 //! The duties of an epoch, asked for once however many ask.
 //!
 //! Guarantees: one request at a time per kind and epoch; only validators that nobody has asked for yet are asked for; an
-//! error is not kept, nor an answer for no validators at all; what a reorganisation changed is asked for again, as head
+//! error is not kept, nor an answer for no validators at all, nor that nobody attests or proposes, which is said before
+//! genesis and before validators are active; what a reorganisation changed is asked for again, as head
 //! events with other dependent roots tell, and an answer with another dependent root replaces all that was kept; memory
 //! is bounded to a few epochs and a number of validators.
 //! Not here: which beacon node is asked (`pool`).
@@ -18,7 +19,7 @@ use trireme_core::{
 };
 use trireme_eth2::{AttesterDuty, ChainEvent, Epoch, HeadEvent, ProposerDuty, Root, SyncDuty, ValidatorIndex};
 
-use kept::{ByValidator, OfEpoch};
+use kept::{ByValidator, Nobody, OfEpoch};
 
 /// A beacon node that is asked for the duties of an epoch once.
 pub struct DutiesOnce {
@@ -39,8 +40,8 @@ impl DutiesOnce {
         Self {
             inner,
             slots_per_epoch,
-            attester: ByValidator::new(|duty| duty.validator_index),
-            sync: ByValidator::new(|duty| duty.validator_index),
+            attester: ByValidator::new(|duty| duty.validator_index, Nobody::TooEarly),
+            sync: ByValidator::new(|duty| duty.validator_index, Nobody::Usual),
             proposer: OfEpoch::default(),
             events: Mutex::new(events),
             metrics,

@@ -54,13 +54,24 @@ impl<T> Default for Entry<T> {
 pub(super) struct ByValidator<T> {
     epochs: Mutex<BTreeMap<Epoch, Arc<Entry<T>>>>,
     whose: fn(&T) -> ValidatorIndex,
+    nobody: Nobody,
+}
+
+/// What it means that nobody asked about has a duty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nobody {
+    /// It is as good an answer as any.
+    Usual,
+    /// Nobody was active yet, or the beacon node lacks blocks: it is not kept.
+    TooEarly,
 }
 
 impl<T: Clone> ByValidator<T> {
-    pub(super) const fn new(whose: fn(&T) -> ValidatorIndex) -> Self {
+    pub(super) const fn new(whose: fn(&T) -> ValidatorIndex, nobody: Nobody) -> Self {
         Self {
             epochs: Mutex::new(BTreeMap::new()),
             whose,
+            nobody,
         }
     }
 
@@ -95,7 +106,7 @@ impl<T: Clone> ByValidator<T> {
             return Ok(kept);
         }
         let result = self.fill(&entry, &asked, ask).await;
-        if result.is_err() && entry.root().is_none() {
+        if entry.root().is_none() {
             // A question about a far epoch takes no place from the near ones.
             lock(&self.epochs).retain(|_, other| !Arc::ptr_eq(other, &entry));
         }
@@ -134,6 +145,9 @@ impl<T: Clone> ByValidator<T> {
     }
 
     fn keep(&self, entry: &Entry<T>, about: &[ValidatorIndex], answer: &Duties<T>) {
+        if answer.duties.is_empty() && self.nobody == Nobody::TooEarly {
+            return;
+        }
         let mut known = lock(&entry.known);
         let known = known.get_or_insert_with(|| Known {
             dependent_root: answer.dependent_root,
@@ -232,7 +246,9 @@ impl<T: Clone> OfEpoch<T> {
         };
         count(cell.initialized());
         let result = cell.get_or_try_init(ask).await.cloned();
-        if result.is_err() && !cell.initialized() {
+        // Every epoch has proposers: an answer without any was made too early, before genesis for example.
+        let worthless = result.as_ref().is_ok_and(|answer| answer.duties.is_empty());
+        if worthless || (result.is_err() && !cell.initialized()) {
             lock(&self.0).retain(|_, other| !Arc::ptr_eq(other, &cell));
         }
         result

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use trireme_eth2::Slot;
+use trireme_eth2::{BlsPubkey, CommitteeIndex, Slot};
 
 use super::*;
 
@@ -9,6 +9,8 @@ struct Node {
     asked: AtomicUsize,
     root: Mutex<Root>,
     down: Mutex<bool>,
+    /// Too early: nobody has a duty.
+    early: Mutex<bool>,
     about: Mutex<Vec<ValidatorIndex>>,
     events: broadcast::Sender<ChainEvent>,
 }
@@ -20,14 +22,16 @@ impl Node {
             asked: AtomicUsize::new(0),
             root,
             down: Mutex::new(false),
+            early: Mutex::new(false),
             about: Mutex::default(),
             events: broadcast::channel(4).0,
         })
     }
 
-    async fn answer<T>(&self) -> Result<Duties<T>, BeaconError> {
+    async fn answer<T>(&self, duties: Vec<T>) -> Result<Duties<T>, BeaconError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let (root, down) = (*self.root.lock().unwrap(), *self.down.lock().unwrap());
+        let early = *self.early.lock().unwrap();
         tokio::task::yield_now().await;
         if down {
             return Err(BeaconError::Unreachable {
@@ -38,7 +42,7 @@ impl Node {
         Ok(Duties {
             dependent_root: root,
             execution_optimistic: false,
-            duties: Vec::new(),
+            duties: if early { Vec::new() } else { duties },
         })
     }
 
@@ -70,13 +74,26 @@ impl trireme_core::ports::BeaconLayer for Node {
         indices: &[ValidatorIndex],
     ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>> {
         *self.about.lock().unwrap() = indices.to_vec();
-        Box::pin(self.answer())
+        let duty = |index: &ValidatorIndex| AttesterDuty {
+            pubkey: BlsPubkey([0; 48]),
+            slot: Slot(3),
+            validator_index: *index,
+            committee_index: CommitteeIndex(0),
+            committee_length: 1,
+            committees_at_slot: 1,
+            validator_committee_index: 0,
+        };
+        Box::pin(self.answer(indices.iter().map(duty).collect()))
     }
     fn proposer_duties(&self, _: Epoch) -> BoxFuture<'_, Result<Duties<ProposerDuty>, BeaconError>> {
-        Box::pin(self.answer())
+        Box::pin(self.answer(vec![ProposerDuty {
+            pubkey: BlsPubkey([0; 48]),
+            slot: Slot(3),
+            validator_index: ValidatorIndex(1),
+        }]))
     }
     fn sync_duties(&self, _: Epoch, _: &[ValidatorIndex]) -> BoxFuture<'_, Result<Duties<SyncDuty>, BeaconError>> {
-        Box::pin(self.answer())
+        Box::pin(self.answer(Vec::new()))
     }
     fn events(&self) -> broadcast::Receiver<ChainEvent> {
         self.events.subscribe()
@@ -152,6 +169,24 @@ async fn answer_for_no_validators_and_errors_are_not_kept() {
     *node.down.lock().unwrap() = false;
     once.attester_duties(Epoch(3), ONE).await.unwrap();
     assert_eq!(node.asked(), 2);
+}
+
+#[tokio::test]
+async fn answer_that_nobody_attests_or_proposes_is_not_kept() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
+    *node.early.lock().unwrap() = true;
+    for _ in 0..2 {
+        assert_eq!(once.attester_duties(Epoch(0), ONE).await.unwrap().duties, []);
+        assert_eq!(once.proposer_duties(Epoch(0)).await.unwrap().duties, []);
+    }
+    assert_eq!(node.asked(), 4);
+    *node.early.lock().unwrap() = false;
+    for asked in [2, 0] {
+        assert_eq!(once.attester_duties(Epoch(0), ONE).await.unwrap().duties.len(), 1);
+        assert_eq!(once.proposer_duties(Epoch(0)).await.unwrap().duties.len(), 1);
+        assert_eq!(node.asked(), asked);
+    }
 }
 
 #[tokio::test]

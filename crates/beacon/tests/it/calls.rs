@@ -43,6 +43,51 @@ pub(crate) fn block() -> Arc<VersionedSignedProposal> {
 }
 
 #[tokio::test]
+async fn key_in_path_or_query_of_the_address_goes_with_every_request_and_is_shown_nowhere() {
+    let server = Replay::start().await;
+    let mut url = server.url();
+    url.set_path("/K3Y");
+    url.set_query(Some("apikey=S3CRET"));
+    let mut registry = prometheus_client::registry::Registry::default();
+    let client = Client::new(&config(&url, Duration::from_secs(30)), Metrics::new(&mut registry)).unwrap();
+    server.json(r#"{"data":{"version":"x"}}"#);
+    client.node_version().await.unwrap();
+    server.json(r#"{"data":{"root":"0x1111111111111111111111111111111111111111111111111111111111111111"}}"#);
+    client.attestation_data(Slot(7), 1).await.unwrap_err();
+    let asked: Vec<String> = server.seen().into_iter().map(|s| s.path_and_query).collect();
+    let data = "/K3Y/eth/v1/validator/attestation_data?apikey=S3CRET&slot=7&committee_index=1";
+    assert_eq!(asked, ["/K3Y/eth/v1/node/version?apikey=S3CRET", data]);
+    let mut text = client.address().to_owned();
+    assert!(text.starts_with(server.url().as_str()), "{text}");
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(
+        text.contains("beacon_id") && !text.contains("K3Y") && !text.contains("S3CRET"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn redirection_is_followed_within_the_host_and_nobody_else_gets_the_headers() {
+    let (server, other) = (Replay::start().await, Replay::start().await);
+    let config = Config {
+        headers: vec![("x-key".into(), "k".into())],
+        ..config(&server.url(), Duration::from_secs(30))
+    };
+    let client = Client::new(&config, Metrics::default()).unwrap();
+    let within = format!("{}other/path", server.url());
+    server.plan(307, &[("location", &within)], "");
+    server.json(r#"{"data":{"version":"x"}}"#);
+    client.node_version().await.unwrap();
+    assert_eq!(server.seen()[1].path_and_query, "/other/path");
+    let away = format!("{}eth/v1/node/version", other.url());
+    server.plan(307, &[("location", &away)], "");
+    other.json(r#"{"data":{"version":"x"}}"#);
+    let error = client.node_version().await.unwrap_err().to_string();
+    assert!(error.contains("redirects to another host"), "{error}");
+    assert!(other.seen().is_empty());
+}
+
+#[tokio::test]
 async fn credentials_and_headers_go_with_every_request() {
     let server = Replay::start().await;
     let mut url = server.url();
