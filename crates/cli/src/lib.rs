@@ -171,7 +171,7 @@ impl Invocation {
             }
             Command::Relay(flags) => {
                 let config = self.checked(commands::relay::config(&flags, &self.given))?;
-                self.begin(&config.log, &Outlets::default(), &config.warnings, true)?;
+                self.begin(&config.log, &config.outlets, &config.warnings, true)?;
                 runtime()?.block_on(commands::relay::run(config))?;
             }
             #[cfg(feature = "devnet")]

@@ -24,7 +24,7 @@ pub(crate) fn open_outlets(config: &NodeConfig, loaded: &Loaded, life: &Life) ->
         })?;
     }
     if let Some(loki) = &config.outlets.loki {
-        for pusher in loki.pushers(&about::labels(config, loaded)) {
+        for pusher in loki.pushers(&about::labels(config, loaded).pairs()) {
             life.task("loki", pusher.run(life.token().cancelled_owned()));
         }
     }

@@ -22,6 +22,7 @@ mod streams;
 mod swarm;
 mod table;
 mod topic;
+mod traffic;
 pub mod version;
 
 pub use config::{About, DV_CLIENT, LookupHeaders, P2pConfig, P2pError, RelayAddr, RelayAddrError};

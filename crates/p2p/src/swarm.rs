@@ -3,11 +3,16 @@
 use std::{num::NonZeroU8, sync::Arc, time::Duration};
 
 use libp2p::{
-    Swarm, SwarmBuilder, core::upgrade::Version, identify, identity::Keypair, noise, ping, relay,
-    swarm::NetworkBehaviour, tcp, yamux,
+    Swarm, SwarmBuilder,
+    core::{Transport as _, muxing::StreamMuxerBox, upgrade::Version},
+    identify,
+    identity::Keypair,
+    noise, ping, relay,
+    swarm::NetworkBehaviour,
+    tcp, yamux,
 };
 
-use crate::{config::P2pError, gate, inbox::Inbox, ping::Doors, streams, table::Table};
+use crate::{config::P2pError, gate, inbox::Inbox, ping::Doors, streams, table::Table, traffic::Meter};
 
 /// Streams per connection, both ways together. More than this the multiplexer does not take.
 const MAX_STREAMS: usize = 4_096;
@@ -107,17 +112,24 @@ pub(crate) fn node(
     Ok(swarm)
 }
 
-/// A relay server's swarm.
+/// A relay server's swarm. `meter` counts what goes through its connections.
 pub(crate) fn relay_server(
     key: Keypair,
     agent: String,
     limits: relay::Config,
     table: Arc<Table>,
     inbox: Arc<Inbox>,
+    meter: Meter,
 ) -> Result<Swarm<RelayBehaviour>, P2pError> {
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, muxer)
+        .with_other_transport(|key| {
+            let secured = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+                .upgrade(Version::V1Lazy)
+                .authenticate(noise::Config::new(key)?);
+            let connected = secured.multiplex(muxer());
+            Ok(connected.map(move |(peer, muxer), _| (peer, meter.watch(peer, StreamMuxerBox::new(muxer)))))
+        })
         .map_err(stack)?
         .with_dns()
         .map_err(stack)?

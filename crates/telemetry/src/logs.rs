@@ -164,7 +164,7 @@ pub enum LogError {
 /// Where lines and spans go besides.
 #[derive(Debug, Clone, Default)]
 pub struct Outlets {
-    /// Lines, once the node has said whose they are.
+    /// Lines, once the command has said whose they are.
     pub loki: Option<Loki>,
     /// Spans and lines, once the node has said whose they are.
     pub traces: Option<Traces>,

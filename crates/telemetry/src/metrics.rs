@@ -33,21 +33,26 @@ pub struct ClusterLabels {
     pub charon_version: String,
 }
 
+impl ClusterLabels {
+    /// Names and values.
+    #[must_use]
+    pub fn pairs(&self) -> [(&'static str, &str); 6] {
+        [
+            ("cluster_hash", &self.cluster_hash),
+            ("cluster_name", &self.cluster_name),
+            ("cluster_peer", &self.cluster_peer),
+            ("nickname", &self.nickname),
+            ("cluster_network", &self.cluster_network),
+            ("charon_version", &self.charon_version),
+        ]
+    }
+}
+
 /// An empty registry with the constant labels.
 #[must_use]
 pub fn registry(labels: &ClusterLabels) -> Registry {
-    let pair = |name: &'static str, value: &String| (Cow::Borrowed(name), Cow::Owned(value.clone()));
-    Registry::with_labels(
-        [
-            pair("cluster_hash", &labels.cluster_hash),
-            pair("cluster_name", &labels.cluster_name),
-            pair("cluster_peer", &labels.cluster_peer),
-            pair("nickname", &labels.nickname),
-            pair("cluster_network", &labels.cluster_network),
-            pair("charon_version", &labels.charon_version),
-        ]
-        .into_iter(),
-    )
+    let owned = |(name, value): (&'static str, &str)| (Cow::Borrowed(name), Cow::Owned(value.to_owned()));
+    Registry::with_labels(labels.pairs().into_iter().map(owned))
 }
 
 /// A registry that parts may still add to while it is served.

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use trireme_p2p::relay::{self, Life, RelayConfig, RelayMetrics};
-use trireme_telemetry::{LogConfig, Monitoring, Readiness};
+use trireme_telemetry::{LogConfig, Monitoring, Outlets, Readiness, logs::log_counters};
 
 use super::{Given, KEY_FILE, not_built_yet, read_key, run, write_new_key};
 use crate::{
@@ -21,15 +21,16 @@ use crate::{
     values::{Problems, given},
 };
 
-const NOT_BUILT: [(&str, &str); 7] = [
+const NOT_BUILT: [(&str, &str); 5] = [
     ("debug-address", "no debug information is served"),
     ("p2p-relays", "a relay asks no other relay"),
     ("p2p-udp-address", "connections are made over TCP"),
     ("p2p-relay-loglevel", "levels are set with --log-level"),
     ("p2p-disable-reuseport", "a relay makes no connections"),
-    ("loki-addresses", "log lines go to standard error"),
-    ("loki-service", "log lines go to standard error"),
 ];
+
+/// The constant label of a relay's metrics and lines.
+const RELAY_PEER: &str = "relay_peer";
 
 /// Checked settings of a relay.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub struct RelaySettings {
     pub max_connections: usize,
     /// Set up before anything else.
     pub log: LogConfig,
+    /// Where log lines go besides.
+    pub outlets: Outlets,
     /// What the operator should know.
     pub warnings: Vec<String>,
 }
@@ -92,6 +95,10 @@ pub fn config(flags: &RelayFlags, given_flags: &Given) -> Result<RelaySettings, 
         max_reservations: p.number("p2p-max-reservations", &flags.p2p_max_reservations),
         max_connections: p.number("p2p-max-connections", &flags.p2p_max_connections),
         log: log_config(&flags.log, p),
+        outlets: Outlets {
+            loki: run::loki(&flags.loki, p),
+            traces: None,
+        },
         warnings: not_built_yet(given_flags, &NOT_BUILT),
     };
     problems.finish(settings)
@@ -135,6 +142,13 @@ pub async fn run(settings: RelaySettings) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let peer_id = trireme_keys::PeerId::from_public_key(config.identity.public_key());
     let metrics = RelayMetrics::register(&mut registry, &peer_id);
+    let whose = (RELAY_PEER, trireme_keys::peer_name(&peer_id));
+    log_counters().register(registry.sub_registry_with_label((whose.0.into(), whose.1.clone().into())));
+    if let Some(loki) = &settings.outlets.loki {
+        for pusher in loki.pushers(&[(whose.0, &whose.1)]) {
+            life.task("loki", pusher.run(life.token().cancelled_owned()));
+        }
+    }
     let monitoring = match settings.monitoring {
         None => None,
         Some(address) => {

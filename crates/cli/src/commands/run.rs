@@ -11,7 +11,7 @@ use url::Url;
 use super::{Given, not_built_yet, simnet::Simnet};
 use crate::{
     about,
-    flags::{FeatureFlags, P2pFlags, RunFlags},
+    flags::{FeatureFlags, LokiFlags, P2pFlags, RunFlags},
     logging::log_config,
     network::{Custom, custom},
     values::{Problems, given},
@@ -145,14 +145,20 @@ fn outlets(flags: &RunFlags, problems: &mut Problems) -> Outlets {
             service_name: flags.otlp_service_name.clone(),
         })
     });
-    let addresses = urls("loki-addresses", &flags.loki.loki_addresses, problems);
-    let loki = (!addresses.is_empty()).then(|| {
+    Outlets {
+        loki: loki(&flags.loki, problems),
+        traces,
+    }
+}
+
+pub(super) fn loki(flags: &LokiFlags, problems: &mut Problems) -> Option<Loki> {
+    let addresses = urls("loki-addresses", &flags.loki_addresses, problems);
+    (!addresses.is_empty()).then(|| {
         Loki::new(LokiConfig {
             addresses,
-            service: flags.loki.loki_service.clone(),
+            service: flags.loki_service.clone(),
         })
-    });
-    Outlets { loki, traces }
+    })
 }
 
 /// A listen address must say its host; it is resolved when it is bound.

@@ -11,6 +11,8 @@ mod help;
 #[cfg(test)]
 mod precedence;
 #[cfg(test)]
+mod relay;
+#[cfg(test)]
 mod scraped;
 #[cfg(feature = "devnet")]
 #[cfg(test)]

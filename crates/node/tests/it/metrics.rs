@@ -46,14 +46,6 @@ const LATER: &[(&str, &str)] = &[
         "app_validator_stack_params",
         "other programs of the stack are not looked for",
     ),
-    (
-        "relay_p2p_network_receive_bytes_total",
-        "a relay does not count its circuits' bytes per peer",
-    ),
-    (
-        "relay_p2p_network_sent_bytes_total",
-        "a relay does not count its circuits' bytes per peer",
-    ),
 ];
 
 /// What is known of one metric.

@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::traffic::Traffic;
+
 /// `peer`, `peer_cluster`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ClientLabel {
@@ -43,6 +45,8 @@ pub struct RelayMetrics {
     connections: Family<ClientLabel, Counter>,
     active: Family<ClientLabel, Gauge>,
     ping: Family<ClientLabel, Histogram, fn() -> Histogram>,
+    received: Family<ClientLabel, Counter>,
+    sent: Family<ClientLabel, Counter>,
     pub(crate) status: Gauge,
     reservations: Family<TypeLabel, Counter>,
     circuits: Family<TypeLabel, Counter>,
@@ -61,6 +65,8 @@ impl RelayMetrics {
             connections: Family::default(),
             active: Family::default(),
             ping: Family::new_with_constructor(default_buckets),
+            received: Family::default(),
+            sent: Family::default(),
             status: Gauge::default(),
             reservations: Family::default(),
             circuits: Family::default(),
@@ -90,6 +96,16 @@ impl RelayMetrics {
             "relay_p2p_ping_latency",
             "Half round trips in seconds by peer and cluster",
             m.ping.clone(),
+        );
+        r.register(
+            "relay_p2p_network_receive_bytes",
+            "Bytes received by peer and cluster",
+            m.received.clone(),
+        );
+        r.register(
+            "relay_p2p_network_sent_bytes",
+            "Bytes sent by peer and cluster",
+            m.sent.clone(),
         );
         r.register("libp2p_relaysvc_status", "Relay service status", m.status.clone());
         r.register(
@@ -131,6 +147,8 @@ impl RelayMetrics {
         trireme_core::metrics::touch(&self.connections);
         trireme_core::metrics::touch(&self.active);
         trireme_core::metrics::touch(&self.ping);
+        trireme_core::metrics::touch(&self.received);
+        trireme_core::metrics::touch(&self.sent);
         trireme_core::metrics::touch(&self.reservations);
         trireme_core::metrics::touch(&self.circuits);
         trireme_core::metrics::touch(&self.reservation_answers);
@@ -160,21 +178,34 @@ impl RelayMetrics {
         self.ping.get_or_create(&Self::label(peer, cluster)).observe(seconds);
     }
 
+    pub(crate) fn traffic(&self, peer: &str, cluster: &str, traffic: Traffic) {
+        let label = Self::label(peer, cluster);
+        self.received.get_or_create(&label).inc_by(traffic.received);
+        self.sent.get_or_create(&label).inc_by(traffic.sent);
+    }
+
     /// Deletes the series of a peer without connections.
     pub(crate) fn gone(&self, peer: &str, cluster: &str) {
         let label = Self::label(peer, cluster);
         self.connections.remove(&label);
         self.active.remove(&label);
         self.ping.remove(&label);
+        self.received.remove(&label);
+        self.sent.remove(&label);
     }
 
     /// Moves the series of a peer whose cluster has become known.
     pub(crate) fn moved(&self, peer: &str, from: &str, to: &str) {
         let count = self.connections.get_or_create(&Self::label(peer, from)).get();
         let active = self.active.get_or_create(&Self::label(peer, from)).get();
+        let traffic = Traffic {
+            received: self.received.get_or_create(&Self::label(peer, from)).get(),
+            sent: self.sent.get_or_create(&Self::label(peer, from)).get(),
+        };
         self.gone(peer, from);
         self.connections.get_or_create(&Self::label(peer, to)).inc_by(count);
         self.active.get_or_create(&Self::label(peer, to)).set(active);
+        self.traffic(peer, to, traffic);
     }
 
     pub(crate) fn reservation(&self, r#type: &'static str) {

@@ -32,6 +32,7 @@ use crate::{
     metrics::P2pMetrics,
     swarm::{self, RelayBehaviour, RelayBehaviourEvent},
     table::Table,
+    traffic::Meter,
 };
 
 /// Bytes per direction and circuit that Charon's relay allows.
@@ -168,7 +169,8 @@ pub async fn serve(config: RelayConfig, metrics: RelayMetrics, life: &Life) -> R
     let table = Arc::new(Table::new());
     let inbox = Inbox::new([], Arc::clone(&table), P2pMetrics::new());
     let agent = format!("{}/{}", crate::config::DV_CLIENT, config.version);
-    let mut swarm = swarm::relay_server(keypair, agent, limits, Arc::clone(&table), inbox)?;
+    let meter = Meter::default();
+    let mut swarm = swarm::relay_server(keypair, agent, limits, Arc::clone(&table), inbox, meter.clone())?;
     let listen_addrs = listen::open(&mut swarm, &config.listen).await?;
     let http = match config.http {
         None => None,
@@ -199,7 +201,7 @@ pub async fn serve(config: RelayConfig, metrics: RelayMetrics, life: &Life) -> R
     let clusters = monitor::Clusters::default();
     life.task(
         "relay.monitor",
-        monitor::run(Arc::clone(&table), clusters.clone(), metrics.clone()),
+        monitor::run(Arc::clone(&table), clusters.clone(), meter, metrics.clone()),
     );
     let stop = life.token().child_token();
     let mut driver = Driver {

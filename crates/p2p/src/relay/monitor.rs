@@ -1,4 +1,5 @@
-//! Which cluster each client of a relay belongs to, asked every ten seconds with an empty peer information.
+//! Which cluster each client of a relay belongs to, asked every ten seconds with an empty peer information, and what it
+//! sent and received until then.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,6 +20,7 @@ use crate::{
     frame, identity,
     protocol::{self, PEERINFO},
     table::{Open, Route, Table},
+    traffic::Meter,
 };
 
 /// How often every client is asked.
@@ -65,7 +67,7 @@ async fn ask(route: &Route) -> Option<(PeerInfo, Duration)> {
 }
 
 /// Asks for ever.
-pub(super) async fn run(table: Arc<Table>, clusters: Clusters, metrics: RelayMetrics) {
+pub(super) async fn run(table: Arc<Table>, clusters: Clusters, meter: Meter, metrics: RelayMetrics) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -95,5 +97,11 @@ pub(super) async fn run(table: Arc<Table>, clusters: Clusters, metrics: RelayMet
             }
         });
         asked.await;
+        for (peer, traffic) in meter.take() {
+            // The series of a client that is gone are gone with it.
+            if table.is_connected(&peer) {
+                metrics.traffic(&identity::name(&peer), &clusters.of(&peer), traffic);
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Pushing log lines to Loki, in batches.
 //!
-//! Guarantees: nothing is sent before the cluster's labels are known, lines from before are kept; what is kept is bounded
+//! Guarantees: nothing is sent before it is known whose lines they are, lines from before are kept; what is kept is bounded
 //! (a thousand lines and one batch per address), lines beyond are counted as dropped; a Loki that is away is asked again,
 //! ever more rarely; one that refuses a batch loses it. Lines are pushed at debug level, whatever standard error shows.
 //! Not here: the text of a line (`record`).
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::counters::log_counters;
-use crate::{metrics::ClusterLabels, redact::redacted};
+use crate::redact::redacted;
 
 /// Lines that wait for a batch, per address.
 const LINES: usize = 1_000;
@@ -93,9 +93,9 @@ impl Loki {
         }
     }
 
-    /// One pusher for each address, to be run as tasks; none if called again.
+    /// One pusher for each address, to be run as tasks; none if called again. `labels` say whose lines they are.
     #[must_use]
-    pub fn pushers(&self, labels: &ClusterLabels) -> Vec<Pusher> {
+    pub fn pushers(&self, labels: &[(&str, &str)]) -> Vec<Pusher> {
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         let labels = label_text(&self.config.service, labels);
         waiting
@@ -125,18 +125,13 @@ impl Loki {
 }
 
 /// `{service="…",cluster_hash="…",…}`
-fn label_text(service: &str, labels: &ClusterLabels) -> String {
-    let all = [
-        ("service", service),
-        ("cluster_hash", &labels.cluster_hash),
-        ("cluster_name", &labels.cluster_name),
-        ("cluster_peer", &labels.cluster_peer),
-        ("nickname", &labels.nickname),
-        ("cluster_network", &labels.cluster_network),
-        ("charon_version", &labels.charon_version),
-    ];
+fn label_text(service: &str, labels: &[(&str, &str)]) -> String {
     let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let pairs = all.map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+    let service = [("service", service)];
+    let all = service.iter().chain(labels);
+    let pairs: Vec<_> = all
+        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+        .collect();
     format!("{{{}}}", pairs.join(","))
 }
 

@@ -2,6 +2,7 @@ use axum::{Router, body::Bytes, http::HeaderMap, routing::post};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::*;
+use crate::metrics::ClusterLabels;
 
 fn labels() -> ClusterLabels {
     ClusterLabels {
@@ -54,7 +55,7 @@ fn lines(request: &PushRequest) -> Vec<&str> {
 
 /// The only pusher, running.
 fn run(loki: &Loki) -> tokio_stop::Running {
-    let mut pushers = loki.pushers(&labels());
+    let mut pushers = loki.pushers(&labels().pairs());
     let pusher = pushers.pop().unwrap();
     assert!(pushers.is_empty());
     tokio_stop::Running::start(|stop| pusher.run(stop))
@@ -132,7 +133,7 @@ async fn what_is_left_at_the_stop_is_pushed_be_it_collected_or_not() {
     let (url, mut pushed, _tasks) = loki(&[]).await;
     let loki = to(url);
     loki.push("last");
-    let pusher = loki.pushers(&labels()).pop().unwrap();
+    let pusher = loki.pushers(&labels().pairs()).pop().unwrap();
     pusher.run(async {}).await;
     assert_eq!(lines(&pushed.recv().await.unwrap()), ["last"]);
 
