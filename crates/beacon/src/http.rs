@@ -172,7 +172,8 @@ impl Http {
             }),
         };
         let took = began.elapsed();
-        if took > SLOW {
+        // A beacon node that does not answer at all is told of once by whoever asks, not for every look at it.
+        if took > SLOW && !matches!(result, Err(BeaconError::Timeout { .. })) {
             let endpoint = ask.call.label();
             tracing::warn!(endpoint, address = self.address, rtt = ?took, "Beacon node call took longer than expected");
         }

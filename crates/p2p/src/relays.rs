@@ -166,7 +166,8 @@ pub(crate) async fn follow(
     entropy: Arc<dyn Entropy>,
 ) {
     if url.scheme() == "http" {
-        tracing::warn!(relay = host(&url), "the relay is looked up without encryption");
+        // The operator has been warned of the setting.
+        tracing::debug!(relay = host(&url), "the relay is looked up without encryption");
     }
     let mut backoff = Backoff::new(Profile::FAST);
     let mut last = None;

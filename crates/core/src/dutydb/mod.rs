@@ -34,8 +34,8 @@ use crate::{
     time::SlotTiming,
 };
 
-/// From decision to visible; more is worth a warning.
-const SLOW: Duration = Duration::from_millis(20);
+/// From decision to visible; more is worth a warning, as the validator client signs that much later.
+const SLOW: Duration = Duration::from_millis(250);
 
 /// Why a decided set was not stored, or the database could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -167,7 +167,7 @@ impl DutyDb {
         self.show(duty, &set);
         let took = self.clock.now().since(began);
         if took > SLOW {
-            tracing::warn!(%duty, ?took, "the disk is slow; decided data reached the validator client late");
+            tracing::warn!(%duty, ?took, "the disk is slow: what was decided reached the validator client that much later");
         }
         Ok(())
     }

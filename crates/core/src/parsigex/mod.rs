@@ -194,8 +194,8 @@ impl ParSigEx {
         )
     }
 
-    /// Sends our partials to every other operator, to all at once. A peer that cannot be reached is logged: others make
-    /// up for it, and a message sent twice would be of no use.
+    /// Sends our partials to every other operator, to all at once. For a peer that cannot be reached others make up, and a
+    /// message sent twice would be of no use; that it cannot be reached is told once, by the network.
     pub async fn broadcast(self: Arc<Self>, cx: DutyCx, set: Arc<ParSignedDataSet>) -> Result<(), StepError> {
         let message = Bytes::from(encode_parsigex(cx.duty, &set));
         let net = &self.parts.net;
@@ -204,7 +204,7 @@ impl ParSigEx {
             let message = message.clone();
             async move {
                 if let Err(error) = net.send(peer.idx, PARSIGEX, message).await {
-                    tracing::warn!(duty = %cx.duty, peer = peer.name, %error, "partial signatures did not reach a peer");
+                    tracing::debug!(duty = %cx.duty, peer = peer.name, %error, "partial signatures did not reach a peer");
                 }
             }
         });
