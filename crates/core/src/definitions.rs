@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use trireme_eth2::{AttesterDuty, ProposerDuty, SyncDuty, ValidatorIndex};
 
 use crate::{
+    duty::Duty,
     ids::PubKey,
     step::{Subject, Subjects},
 };
@@ -43,4 +44,11 @@ impl Subjects for DutyDefinitionSet {
     fn subjects(&self) -> Vec<Subject> {
         self.0.keys().copied().map(Subject::of).collect()
     }
+}
+
+/// What is known of the cluster's duties at this moment, without waiting (answered by `Scheduler`).
+pub trait KnownDuties: Send + Sync {
+    /// The definitions of a duty, empty if nobody of the cluster has it; `None` while that is not certain: its epoch is
+    /// not resolved, is being resolved, or rests on another chain than the one that a beacon node tells of.
+    fn known(&self, duty: Duty) -> Option<DutyDefinitionSet>;
 }

@@ -129,7 +129,9 @@ impl ValidatorCache {
             .map(|(index, _)| *index)
     }
 
-    fn known(&self) -> Option<Arc<ValidatorSet>> {
+    /// The last answer, if there is one. Never asks.
+    #[must_use]
+    pub fn known(&self) -> Option<Arc<ValidatorSet>> {
         self.lock().known.clone()
     }
 

@@ -56,22 +56,36 @@ struct Resolved {
 struct State {
     sets: BTreeMap<Duty, (Epoch, DutyDefinitionSet)>,
     announced: BTreeSet<Duty>,
+    /// Announced with definitions that a later resolution has not confirmed.
+    disputed: BTreeSet<Duty>,
     resolved: BTreeMap<Epoch, Resolved>,
-    resolving: Option<Epoch>,
+    /// Epochs that are being resolved, and whether something has changed since that began.
+    resolving: BTreeMap<Epoch, bool>,
+}
+
+impl State {
+    fn outdate(&mut self, epoch: Epoch) {
+        if let Some(resolved) = self.resolved.get_mut(&epoch) {
+            resolved.outdated = true;
+        }
+        if let Some(changed) = self.resolving.get_mut(&epoch) {
+            *changed = true;
+        }
+    }
 }
 
 /// See the module's description.
 pub struct DutyTable {
     state: Mutex<State>,
-    /// Counts ended resolutions, to wake questions.
-    ended: watch::Sender<u64>,
+    /// Counts what was learned and resolutions that ended, to wake whoever waits for either.
+    changes: watch::Sender<u64>,
 }
 
 impl Default for DutyTable {
     fn default() -> Self {
         Self {
             state: Mutex::default(),
-            ended: watch::Sender::new(0),
+            changes: watch::Sender::new(0),
         }
     }
 }
@@ -83,20 +97,35 @@ impl DutyTable {
         self.lock().resolved.get(&epoch).is_some_and(|r| !r.outdated)
     }
 
-    /// Resolution of `epoch` begins; questions about it wait unless it was resolved before.
-    pub fn begin(&self, epoch: Epoch) {
-        self.lock().resolving = Some(epoch);
+    /// Whether the epoch's duties were known and something has changed since.
+    #[must_use]
+    pub fn is_outdated(&self, epoch: Epoch) -> bool {
+        self.lock().resolved.get(&epoch).is_some_and(|r| r.outdated)
     }
 
-    /// Resolution of `epoch` ends. With a basis it is complete, and old epochs are forgotten.
+    /// Told of everything that is learned from now on, and of every resolution that ends.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Resolution of `epoch` begins; questions about it wait unless it was resolved before. Several epochs may be
+    /// resolved at a time, each by one.
+    pub fn begin(&self, epoch: Epoch) {
+        self.lock().resolving.insert(epoch, false);
+    }
+
+    /// Resolution of `epoch` ends. With a basis it is complete, and old epochs are forgotten. What changed meanwhile may
+    /// not be in it, so that it is outdated at once.
     pub fn end(&self, epoch: Epoch, complete: Option<Basis>) {
-        let mut state = self.lock();
-        state.resolving = None;
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let outdated = state.resolving.remove(&epoch).unwrap_or_default();
         if let Some(basis) = complete {
             let before = state.resolved.remove(&epoch);
             let resolved = Resolved {
                 basis,
-                outdated: false,
+                outdated,
                 looked_into: before.map(|r| r.looked_into).unwrap_or_default(),
             };
             state.resolved.insert(epoch, resolved);
@@ -105,25 +134,47 @@ impl DutyTable {
                 state.sets.retain(|_, (e, _)| *e >= oldest);
                 let first = state.sets.keys().next().map(|d| d.slot);
                 state.announced.retain(|duty| first.is_some_and(|f| duty.slot >= f));
+                state.disputed.retain(|duty| first.is_some_and(|f| duty.slot >= f));
             }
         }
-        drop(state);
-        self.ended.send_modify(|n| *n = n.wrapping_add(1));
+        drop(guard);
+        self.changes.send_modify(|n| *n = n.wrapping_add(1));
     }
 
-    /// Replaces the definitions of all duties of these kinds in the epoch that is being resolved. Duties that were
+    /// Replaces the definitions of all duties of these kinds in an epoch that is being resolved. Duties that were
     /// announced keep theirs. Call between [`DutyTable::begin`] and [`DutyTable::end`].
-    pub fn replace(&self, kinds: &[DutyType], new: BTreeMap<Duty, DutyDefinitionSet>) {
+    pub fn replace(&self, epoch: Epoch, kinds: &[DutyType], new: BTreeMap<Duty, DutyDefinitionSet>) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(epoch) = state.resolving else { return };
-        let announced = &state.announced;
-        state
-            .sets
-            .retain(|duty, (e, _)| *e != epoch || !kinds.contains(&duty.kind) || announced.contains(duty));
+        let (announced, disputed) = (&state.announced, &mut state.disputed);
+        state.sets.retain(|duty, (e, set)| {
+            if *e != epoch || !kinds.contains(&duty.kind) {
+                return true;
+            }
+            let keep = announced.contains(duty);
+            if keep && new.get(duty) != Some(set) {
+                disputed.insert(*duty);
+            } else {
+                disputed.remove(duty);
+            }
+            keep
+        });
         for (duty, set) in new {
             state.sets.entry(duty).or_insert((epoch, set));
         }
+        drop(guard);
+        self.changes.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// The definitions of `duty`, which lies in `epoch`, empty if nobody of ours has it; `None` unless the epoch is
+    /// resolved, nothing has changed since, and the definitions are those of that resolution.
+    #[must_use]
+    pub fn known(&self, duty: Duty, epoch: Epoch) -> Option<DutyDefinitionSet> {
+        let state = self.lock();
+        let certain = state.resolved.get(&epoch).is_some_and(|r| !r.outdated)
+            && !state.resolving.contains_key(&epoch)
+            && !state.disputed.contains(&duty);
+        certain.then(|| state.sets.get(&duty).map(|(_, set)| set.clone()).unwrap_or_default())
     }
 
     /// A head in epoch `now` tells on which blocks the duties of it and of the next epoch depend: the attesters' of the
@@ -146,7 +197,7 @@ impl DutyTable {
             let outdated = differs(basis.attesters, basis.attesters == attesters)
                 || differs(basis.proposers, [previous, current].contains(&basis.proposers));
             if outdated && resolved.looked_into.len() < VIEWS && resolved.looked_into.insert((previous, current)) {
-                resolved.outdated = true;
+                state.outdate(epoch);
                 any = true;
             }
         }
@@ -156,12 +207,10 @@ impl DutyTable {
     /// The chain was reorganised from `epoch` on: later ones are outdated. Says whether there are any.
     pub fn reorganised(&self, epoch: Epoch) -> bool {
         let mut state = self.lock();
-        let later = state
-            .resolved
-            .range_mut((std::ops::Bound::Excluded(epoch), std::ops::Bound::Unbounded));
+        let later: BTreeSet<_> = state.resolved.keys().chain(state.resolving.keys()).copied().collect();
         let mut any = false;
-        for (_, resolved) in later {
-            resolved.outdated = true;
+        for later in later.into_iter().filter(|e| *e > epoch) {
+            state.outdate(later);
             any = true;
         }
         any
@@ -169,10 +218,9 @@ impl DutyTable {
 
     /// An epoch that was resolved for other validators than these is outdated.
     pub fn has_active(&self, epoch: Epoch, active: &[ValidatorIndex]) {
-        if let Some(resolved) = self.lock().resolved.get_mut(&epoch)
-            && resolved.basis.active != active
-        {
-            resolved.outdated = true;
+        let mut state = self.lock();
+        if state.resolved.get(&epoch).is_some_and(|r| r.basis.active != active) {
+            state.outdate(epoch);
         }
     }
 
@@ -198,7 +246,7 @@ impl DutyTable {
 
     /// The definitions of `duty`, which lies in `epoch`; `None` if nobody of ours has it.
     pub async fn get(&self, duty: Duty, epoch: Epoch) -> Result<Option<DutyDefinitionSet>, NotResolved> {
-        let mut ended = self.ended.subscribe();
+        let mut changes = self.changes();
         loop {
             {
                 let state = self.lock();
@@ -208,7 +256,7 @@ impl DutyTable {
                 if state.resolved.contains_key(&epoch) {
                     return Ok(None);
                 }
-                if state.resolving != Some(epoch) {
+                if !state.resolving.contains_key(&epoch) {
                     let trimmed = state.resolved.keys().next().is_some_and(|oldest| epoch < *oldest);
                     return Err(if trimmed {
                         NotResolved::Trimmed(epoch)
@@ -217,7 +265,7 @@ impl DutyTable {
                     });
                 }
             }
-            if ended.changed().await.is_err() {
+            if changes.changed().await.is_err() {
                 return Err(NotResolved::NotYet(epoch));
             }
         }

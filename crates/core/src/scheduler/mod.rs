@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a duty is announced at most once, whatever the clock and the chain do, and keeps the definitions that it
 //! was announced with; others follow the chain: what a reorganisation or a change of the validators made wrong is
-//! resolved again; slots slept through are skipped and counted.
+//! resolved again, and what is known begins in time meanwhile; slots slept through are skipped and counted.
 //! Not here: how duties are done. What follows an announcement is decided in `wire`.
 
 mod duties;
@@ -17,7 +17,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, broadcast::error::RecvError, watch};
 use trireme_eth2::{ChainEvent, Epoch, ReorgEvent, Root, Slot, ValidatorIndex};
 
 pub use self::{
@@ -30,7 +30,7 @@ use crate::{
     backoff,
     cluster::Cluster,
     cx::CxSource,
-    definitions::{DutyDefinition, DutyDefinitionSet},
+    definitions::{DutyDefinition, DutyDefinitionSet, KnownDuties},
     duty::{Duty, DutyType},
     event::Event,
     features::{Feature, FeatureSet},
@@ -52,6 +52,10 @@ const BY_THE_CLOCK: [DutyType; 4] = [
 
 /// How much later attestations begin with the feature `fetch_att_on_block_with_delay`.
 const EARLY_FETCH_DELAY: Duration = Duration::from_millis(300);
+
+/// The part of a slot for which a duty waits for its changed epoch to be resolved again: a quarter of a second of
+/// mainnet's. What is known then begins, as waiting on would cost a duty that has probably not changed.
+const MOMENT: u32 = 48;
 
 /// Time after the start of its slot at which a duty begins (core.md 9.3).
 #[must_use]
@@ -112,7 +116,8 @@ pub struct Scheduler {
     on_slot: Mutex<Vec<(&'static str, SlotCall)>>,
     parts: SchedulerParts,
     table: DutyTable,
-    resolving: tokio::sync::Mutex<()>,
+    /// Each epoch is resolved by one at a time.
+    turns: Mutex<BTreeMap<Epoch, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Scheduler {
@@ -123,7 +128,7 @@ impl Scheduler {
             on_duty: Event::new(),
             on_slot: Mutex::default(),
             table: DutyTable::default(),
-            resolving: tokio::sync::Mutex::default(),
+            turns: Mutex::default(),
             parts,
         }
     }
@@ -201,20 +206,27 @@ impl Scheduler {
         for (name, call) in self.on_slot.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             life.task(name, call(tick));
         }
-        self.look_at_validators(tick.epoch).await;
-        self.resolve(tick.epoch).await;
+        self.look_at_validators(tick.epoch);
+        // A beacon node that is slow with what has changed does not hold up what is known.
+        let (attempt, attempted) = watch::channel(());
         for kind in BY_THE_CLOCK {
             let (scheduler, duty) = (Arc::clone(&self), Duty::new(tick.slot, kind));
-            life.task("scheduler.duty", async move { scheduler.announce(duty).await });
+            let attempted = attempted.clone();
+            life.task(
+                "scheduler.duty",
+                async move { scheduler.announce(duty, attempted).await },
+            );
         }
+        self.resolve(tick.epoch).await;
+        drop(attempt);
         if tick.last_in_epoch {
             self.resolve(Epoch(tick.epoch.0.saturating_add(1))).await;
         }
     }
 
     /// Validators that were activated, or left, since the epoch was resolved make it outdated.
-    async fn look_at_validators(&self, epoch: Epoch) {
-        if let Ok(set) = self.parts.validators.get().await {
+    fn look_at_validators(&self, epoch: Epoch) {
+        if let Some(set) = self.parts.validators.known() {
             let active: Vec<_> = set.active(epoch).map(|(index, _)| index).collect();
             self.table.has_active(epoch, &active);
         }
@@ -223,6 +235,27 @@ impl Scheduler {
     /// Follows what the beacon node tells of its chain, for ever: what a reorganisation made wrong is resolved again at
     /// once. To be run as a task.
     pub async fn follow(self: Arc<Self>) {
+        let changed = Notify::new();
+        // Whoever listens never waits for an answer, so that nothing of what is told is missed meanwhile.
+        let resolve = async {
+            loop {
+                changed.notified().await;
+                let outdated = self.table.outdated();
+                if outdated.is_empty() {
+                    continue;
+                }
+                tracing::info!(epochs = ?outdated.iter().map(|e| e.0).collect::<Vec<_>>(),
+                    "the chain has changed, duties of these epochs are resolved again");
+                futures::future::join_all(outdated.into_iter().map(|epoch| self.resolve(epoch))).await;
+            }
+        };
+        tokio::select! {
+            () = self.listen(&changed) => {}
+            () = resolve => {}
+        }
+    }
+
+    async fn listen(&self, changed: &Notify) {
         let mut events = self.parts.beacon.events();
         let mut last = None;
         loop {
@@ -238,13 +271,7 @@ impl Scheduler {
                 Err(RecvError::Closed) => return,
             };
             if outdated {
-                for epoch in self.table.outdated() {
-                    tracing::info!(
-                        epoch = epoch.0,
-                        "the chain has changed, duties of the epoch are resolved again"
-                    );
-                    self.resolve(epoch).await;
-                }
+                changed.notify_one();
             }
         }
     }
@@ -255,8 +282,9 @@ impl Scheduler {
         self.table.reorganised(timing.epoch(fork))
     }
 
-    /// Announces the duty when its time has come, with what is known of it then.
-    async fn announce(&self, duty: Duty) {
+    /// Announces the duty when its time has come, with what is known of it then. `attempted` closes when the slot's
+    /// attempt to resolve its epoch has ended.
+    async fn announce(&self, duty: Duty, attempted: watch::Receiver<()>) {
         let SchedulerParts {
             clock,
             timing,
@@ -269,7 +297,7 @@ impl Scheduler {
             offset = offset.saturating_add(EARLY_FETCH_DELAY);
         }
         clock.sleep_until(timing.start(duty.slot).after(offset)).await;
-        let Some(set) = self.table.take_for_announcement(duty) else {
+        let Some(set) = self.take(duty, attempted).await else {
             return;
         };
         let n = u64::try_from(set.0.len()).unwrap_or(u64::MAX);
@@ -279,11 +307,45 @@ impl Scheduler {
         }
     }
 
+    /// The definitions of a duty whose time has come. An epoch that has changed gets a moment to be resolved again; what
+    /// is not known at all is waited for as long as the slot's attempt goes on.
+    async fn take(&self, duty: Duty, mut attempted: watch::Receiver<()>) -> Option<DutyDefinitionSet> {
+        let SchedulerParts { clock, timing, .. } = &self.parts;
+        let mut changes = self.table.changes();
+        // Nothing is ever sent: an error says that the sender is gone.
+        let ended = async { while attempted.changed().await.is_ok() {} };
+        tokio::pin!(ended);
+        if self.table.is_outdated(timing.epoch(duty.slot)) {
+            let moment = timing.slot_duration.checked_div(MOMENT).unwrap_or_default();
+            tokio::select! { biased;
+                () = &mut ended => return self.table.take_for_announcement(duty),
+                () = clock.sleep_until(clock.now().after(moment)) => {}
+            }
+        }
+        loop {
+            if let Some(set) = self.table.take_for_announcement(duty) {
+                return Some(set);
+            }
+            tokio::select! { biased;
+                () = &mut ended => return self.table.take_for_announcement(duty),
+                told = changes.changed() => if told.is_err() { return None },
+            }
+        }
+    }
+
+    /// Who is resolving an epoch holds its lock.
+    fn turn(&self, epoch: Epoch) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(epoch).or_default())
+    }
+
     /// Resolves `epoch` unless that is done. A part that fails is logged and tried again with the next slot; what
     /// succeeded counts already now. Slots that are over are resolved, too: they are not announced any more, but after a
     /// restart there may be questions about them.
     async fn resolve(&self, epoch: Epoch) {
-        let _one_at_a_time = self.resolving.lock().await;
+        let turn = self.turn(epoch);
+        let _one_at_a_time = turn.lock().await;
         if self.table.is_resolved(epoch) {
             return;
         }
@@ -326,7 +388,7 @@ impl Scheduler {
     async fn resolve_attesters(&self, epoch: Epoch, ours: &Validators) -> Result<Root, BeaconError> {
         let kinds = [DutyType::Attester, DutyType::Aggregator];
         if ours.is_empty() {
-            self.table.replace(&kinds, BTreeMap::new());
+            self.table.replace(epoch, &kinds, BTreeMap::new());
             return Ok(Root::ZERO);
         }
         let indices: Vec<_> = ours.keys().copied().collect();
@@ -346,14 +408,14 @@ impl Scheduler {
             tracing::warn!(epoch = epoch.0, n = missing.len(), index = index.0, validator = %key.short(),
                 "active validators without an attester duty");
         }
-        self.table.replace(&kinds, new);
+        self.table.replace(epoch, &kinds, new);
         Ok(answer.dependent_root)
     }
 
     async fn resolve_proposers(&self, epoch: Epoch, ours: &Validators) -> Result<Root, BeaconError> {
         let kinds = [DutyType::Proposer];
         if ours.is_empty() {
-            self.table.replace(&kinds, BTreeMap::new());
+            self.table.replace(epoch, &kinds, BTreeMap::new());
             return Ok(Root::ZERO);
         }
         let answer = self.parts.beacon.proposer_duties(epoch).await?;
@@ -366,7 +428,7 @@ impl Scheduler {
                 set.0.entry(key).or_insert(DutyDefinition::Proposer(duty));
             }
         }
-        self.table.replace(&kinds, new);
+        self.table.replace(epoch, &kinds, new);
         Ok(answer.dependent_root)
     }
 
@@ -374,7 +436,7 @@ impl Scheduler {
     async fn resolve_members(&self, epoch: Epoch, ours: &Validators) -> Result<(), BeaconError> {
         let kinds = [DutyType::SyncContribution];
         if ours.is_empty() {
-            self.table.replace(&kinds, BTreeMap::new());
+            self.table.replace(epoch, &kinds, BTreeMap::new());
             return Ok(());
         }
         let indices: Vec<_> = ours.keys().copied().collect();
@@ -396,7 +458,7 @@ impl Scheduler {
                 new.insert(Duty::new(Slot(slot), DutyType::SyncContribution), members.clone());
             }
         }
-        self.table.replace(&kinds, new);
+        self.table.replace(epoch, &kinds, new);
         Ok(())
     }
 
@@ -417,6 +479,12 @@ impl Scheduler {
     /// is the case for all duties that do not begin by the clock, the deprecated one among them.
     pub async fn definitions(&self, duty: Duty) -> Result<Option<DutyDefinitionSet>, NotResolved> {
         self.table.get(duty, self.parts.timing.epoch(duty.slot)).await
+    }
+}
+
+impl KnownDuties for Scheduler {
+    fn known(&self, duty: Duty) -> Option<DutyDefinitionSet> {
+        self.table.known(duty, self.parts.timing.epoch(duty.slot))
     }
 }
 

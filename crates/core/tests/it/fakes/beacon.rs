@@ -1,7 +1,7 @@
 //! A beacon node that gives every validator its duties and remembers what it is sent.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -16,10 +16,10 @@ use trireme_core::{
 };
 use trireme_eth2::{
     AttestationData, AttesterDuty, BeaconCommittee, BlsPubkey, BlsSignature, ChainEvent, Checkpoint, CommitteeIndex,
-    Epoch, ForkedAttestation, ForkedBlock, Gwei, ProposalResponse, ProposerDuty, Root, SignedContributionAndProof,
-    SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot, SyncCommitteeContribution, SyncCommitteeMessage,
-    SyncDuty, SyncingStatus, Uint256, ValidatorIndex, ValidatorInfo, ValidatorRecord, ValidatorStatus,
-    VersionedAttestation, VersionedProposal, VersionedSignedAggregateAndProof, VersionedSignedBlock,
+    Epoch, ExecutionAddress, ForkedAttestation, ForkedBlock, Gwei, ProposalResponse, ProposerDuty, Root,
+    SignedContributionAndProof, SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot, SyncCommitteeContribution,
+    SyncCommitteeMessage, SyncDuty, SyncingStatus, Uint256, ValidatorIndex, ValidatorInfo, ValidatorRecord,
+    ValidatorStatus, VersionedAttestation, VersionedProposal, VersionedSignedAggregateAndProof, VersionedSignedBlock,
     VersionedSignedProposal, electra, fulu, hash_tree_root,
     ssz_types::{BitList, BitVector},
 };
@@ -51,6 +51,8 @@ pub(crate) struct FakeBeacon {
     pub(crate) view: u8,
     pub(crate) failing_proposer_queries: AtomicU32,
     pub(crate) attester_queries: AtomicUsize,
+    /// Questions for these epochs' attesters are never answered.
+    pub(crate) hanging: Mutex<BTreeSet<Epoch>>,
     pub(crate) attestation_data_asked: AtomicUsize,
     pub(crate) submitted: Mutex<Vec<VersionedAttestation>>,
     pub(crate) blocks: Mutex<Vec<Arc<VersionedSignedProposal>>>,
@@ -70,6 +72,8 @@ pub(crate) struct FakeBeacon {
     /// Blocks of the chain.
     pub(crate) kept: Mutex<BTreeMap<Slot, Arc<VersionedSignedBlock>>>,
     pub(crate) version: String,
+    /// Who its blocks pay: this byte, repeated.
+    pub(crate) recipient: Mutex<u8>,
     pub(crate) events: broadcast::Sender<ChainEvent>,
 }
 
@@ -91,6 +95,7 @@ impl FakeBeacon {
             view,
             failing_proposer_queries: AtomicU32::new(0),
             attester_queries: AtomicUsize::new(0),
+            hanging: Mutex::default(),
             attestation_data_asked: AtomicUsize::new(0),
             submitted: Mutex::default(),
             blocks: Mutex::default(),
@@ -98,6 +103,7 @@ impl FakeBeacon {
             away: Mutex::default(),
             prepared: Mutex::default(),
             version: "Lighthouse/v8".to_owned(),
+            recipient: Mutex::default(),
             others: Mutex::default(),
             statuses: Mutex::default(),
             chain: Mutex::new((Root([1; 32]), 0)),
@@ -236,6 +242,9 @@ impl BeaconNode for FakeBeacon {
     ) -> BoxFuture<'_, Result<Duties<AttesterDuty>, BeaconError>> {
         unless_away!(self);
         self.attester_queries.fetch_add(1, Ordering::Relaxed);
+        if self.hanging.lock().unwrap().contains(&epoch) {
+            return Box::pin(std::future::pending());
+        }
         let duty = |(n, (index, key)): (usize, (&ValidatorIndex, &PubKey))| AttesterDuty {
             pubkey: BlsPubkey(key.0),
             slot: self.slot(epoch, n),
@@ -302,6 +311,7 @@ impl BeaconNode for FakeBeacon {
         contents.block.state_root = Root([self.view; 32]);
         contents.block.body.randao_reveal = ask.randao_reveal;
         contents.block.body.graffiti = ask.graffiti;
+        contents.block.body.execution_payload.fee_recipient = ExecutionAddress([*self.recipient.lock().unwrap(); 20]);
         let proposal = VersionedProposal::Full(ForkedBlock::Fulu(contents));
         let (execution_payload_value, consensus_block_value) = (Uint256([0; 32]), Uint256([0; 32]));
         ready(Ok(ProposalResponse {

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use trireme_core::{
     Duty, DutyType, UnixTime,
-    definitions::DutyDefinitionSet,
+    definitions::{DutyDefinitionSet, KnownDuties as _},
     life::Life,
     ports::Clock,
     prepare::ProposalPreparation,
@@ -202,6 +202,75 @@ async fn duties_follow_a_reorganisation_and_what_was_announced_stays() {
             "3/attester 2"
         ]
     );
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_begins_in_time_while_a_changed_epoch_cannot_be_resolved() {
+    let b = bench(UnixTime(0));
+    b.until(13).await;
+    b.announced();
+    b.beacon.hanging.lock().unwrap().insert(Epoch(0));
+    b.head(1, 7);
+    b.until(25).await;
+    assert_eq!(b.announced(), ["1/attester 2", "2/proposer 3"]);
+    b.until(29).await;
+    assert_eq!(b.announced(), ["2/attester 3"]);
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_epoch_does_not_wait_for_the_resolution_of_another() {
+    let b = bench(UnixTime(0));
+    b.until(25).await;
+    b.beacon.hanging.lock().unwrap().insert(Epoch(0));
+    b.head(2, 7);
+    b.until(47).await;
+    b.announced();
+    b.until(49).await;
+    assert_eq!(b.announced(), ["4/proposer 1"]);
+    b.until(53).await;
+    assert_eq!(b.announced(), ["4/attester 1"]);
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_be_resolved_begins_though_the_rest_of_the_epoch_could_not() {
+    let b = bench(UnixTime(0));
+    b.beacon.hanging.lock().unwrap().insert(Epoch(0));
+    b.until(25).await;
+    assert_eq!(b.announced(), ["0/proposer 1", "1/proposer 2", "2/proposer 3"]);
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn duties_are_certain_only_while_nothing_speaks_against_them() {
+    let b = bench(UnixTime(0));
+    let known = |slot| {
+        let set = b.scheduler.known(Duty::new(Slot(slot), DutyType::Proposer));
+        set.map(|set| set.0.keys().map(|v| v.0[0]).collect::<Vec<_>>())
+    };
+    assert_eq!(known(1), None);
+    b.until(13).await;
+    assert_eq!((known(1), known(3), known(4)), (Some(vec![2]), Some(vec![]), None));
+    // Another chain, on which everybody proposes two slots later; its duties cannot be had yet.
+    *b.beacon.chain.lock().unwrap() = (Root([2; 32]), 2);
+    b.beacon.hanging.lock().unwrap().insert(Epoch(0));
+    b.head(1, 2);
+    b.until(14).await;
+    assert_eq!((known(1), known(3)), (None, None));
+    b.life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duty_that_was_announced_before_it_changed_is_not_certain_any_more() {
+    let b = bench(UnixTime(0));
+    let known = |slot| b.scheduler.known(Duty::new(Slot(slot), DutyType::Proposer)).is_some();
+    b.until(13).await;
+    *b.beacon.chain.lock().unwrap() = (Root([2; 32]), 2);
+    b.head(1, 2);
+    b.until(14).await;
+    assert_eq!((known(1), known(2)), (false, true));
     b.life.stop().await;
 }
 
