@@ -26,6 +26,7 @@ pub mod entropy;
 pub mod event;
 mod fault;
 pub mod features;
+pub mod fees;
 pub mod fetcher;
 pub mod gate;
 pub mod ids;

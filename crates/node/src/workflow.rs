@@ -14,6 +14,7 @@ use trireme_core::{
     cx::CxSource,
     dutydb::DutyDb,
     features::{Feature, FeatureSet},
+    fees::FeeCheck,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     gate::DutyGate,
     infosync::{InfoSync, InfoSyncMetrics, Wishes},
@@ -264,6 +265,7 @@ impl Workflow {
         }));
         let infosync = Arc::new(InfoSync::new(wishes, Arc::clone(&priority), metrics.infosync));
         let gates = Arc::clone(&infosync);
+        let fees = FeeCheck::new(Arc::clone(&registrations), metrics.fetcher.fee_mismatches());
         let fetcher = Arc::new(Fetcher::new(FetcherParts {
             beacon: Arc::clone(&beacon),
             aggregated: Arc::clone(&aggsigdb) as _,
@@ -295,6 +297,8 @@ impl Workflow {
             chain,
             timing,
             validators: Arc::clone(&validators),
+            duties: Arc::clone(&scheduler) as _,
+            fees,
         })));
 
         let components = Components {

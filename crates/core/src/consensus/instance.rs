@@ -318,10 +318,12 @@ impl Runner {
         let span = &self.cx.span;
         tracing::debug!(parent: span, %duty, round = round.0, leader, "consensus decided");
         span.record("decided_round", round.0);
+        let leader_name = leader
+            .and_then(|leader| parts.net.peers().get(usize::from(leader)))
+            .map_or("", |peer| peer.name.as_str());
         if let Some(leader) = leader {
             span.record("leader_index", leader);
-            let peer = parts.net.peers().get(usize::from(leader));
-            span.record("leader_name", peer.map_or("", |p| p.name.as_str()));
+            span.record("leader_name", leader_name);
         }
 
         let value = self.values.get(&hash).ok_or(ConsensusError::UnknownValue(duty))?;
@@ -331,6 +333,10 @@ impl Runner {
         } else {
             let set = UnsignedDataSet::from_proto(duty.kind, &value.set()?)
                 .map_err(|reason| ConsensusError::Data { duty, reason })?;
+            // What we fetched ourselves has been looked at.
+            if let (Some(check), false) = (&consensus.check, self.own == Some(hash)) {
+                check.decided(duty, &set, leader_name);
+            }
             consensus.decided.emit(&self.cx, Arc::new(set)).await
         };
         if let Err(error) = taken {

@@ -18,10 +18,7 @@ use std::{
     time::Duration,
 };
 
-use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
-    registry::Registry,
-};
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use trireme_eth2::{AttestationData, AttesterDuty, ChainSpec, Fork, Slot, ValidatorIndex, VersionedProposal};
 
 use self::early::Early;
@@ -37,6 +34,7 @@ use crate::{
     duty::{Duty, DutyType},
     event::Event,
     features::{Feature, FeatureSet},
+    fees::{BlockSource, FeeCheck, FeeMismatches},
     ids::PubKey,
     ports::{BeaconError, BeaconNode, Clock, ProduceBlock},
     registrations::Registrations,
@@ -154,14 +152,17 @@ impl Fault for FetchError {
 pub struct FetcherMetrics {
     blinded: Gauge,
     fee_recipient: Gauge,
-    mismatches: Counter,
+    mismatches: FeeMismatches,
 }
 
 impl FetcherMetrics {
-    /// Registers `core_fetcher_*`.
+    /// Registers `core_fetcher_*` and what counts blocks that pay somebody else.
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
-        let m = Self::default();
+        let m = Self {
+            mismatches: FeeMismatches::register(registry),
+            ..Self::default()
+        };
         registry.register(
             "core_fetcher_proposal_blinded",
             "Last block: 1 blinded, 2 local",
@@ -172,12 +173,13 @@ impl FetcherMetrics {
             "Last local block: 2 its fee recipient is not ours, 1 it is",
             m.fee_recipient.clone(),
         );
-        registry.register(
-            "core_fetcher_proposal_fee_recipient_mismatches",
-            "Local blocks whose fee recipient is not ours",
-            m.mismatches.clone(),
-        );
         m
+    }
+
+    /// The counter of blocks that pay somebody else, for those who look at peers' blocks.
+    #[must_use]
+    pub fn fee_mismatches(&self) -> FeeMismatches {
+        self.mismatches.clone()
     }
 }
 
@@ -216,6 +218,7 @@ pub struct Fetcher {
     parts: FetcherParts,
     version: Mutex<Option<String>>,
     early: Early,
+    fees: FeeCheck,
 }
 
 impl Fetcher {
@@ -224,9 +227,10 @@ impl Fetcher {
     pub fn new(parts: FetcherParts) -> Self {
         Self {
             fetched: Event::new(),
-            parts,
             version: Mutex::default(),
             early: Early::default(),
+            fees: FeeCheck::new(Arc::clone(&parts.registrations), parts.metrics.fee_mismatches()),
+            parts,
         }
     }
 
@@ -421,16 +425,8 @@ impl Fetcher {
     /// Says so if the beacon node would pay somebody else. The payment of blinded blocks is the builder's affair.
     fn look_at(&self, duty: Duty, validator: &PubKey, block: &VersionedProposal) {
         self.parts.metrics.blinded.set(if block.is_blinded() { 1 } else { 2 });
-        let wanted = self.parts.registrations.fee_recipient(validator);
-        let (Some(wanted), Some(got), false) = (wanted, block.fee_recipient(), block.is_blinded()) else {
-            return;
-        };
-        let same = got.0 == wanted;
-        self.parts.metrics.fee_recipient.set(if same { 1 } else { 2 });
-        if !same {
-            self.parts.metrics.mismatches.inc();
-            tracing::warn!(%duty, validator = %validator.short(), wanted = hex::encode(wanted), got = hex::encode(got.0),
-                "the beacon node's block pays another fee recipient than configured");
+        if let Some(same) = self.fees.look_at(duty, validator, block, BlockSource::BeaconNode) {
+            self.parts.metrics.fee_recipient.set(if same { 1 } else { 2 });
         }
     }
 

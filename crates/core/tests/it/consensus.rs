@@ -25,6 +25,7 @@ use trireme_core::{
     },
     data::{UnsignedData, UnsignedDataSet},
     definitions::DutyDefinitionSet,
+    fees::{BlockSource, FeeMismatches},
     gate::DutyGate,
     life::Life,
     ports::{Clock, Handler, Inbound, NetError, Peer, PeerNet, ProtocolId, ServeGuard},
@@ -37,13 +38,13 @@ use trireme_qbft::{Kind, Msg, Nodes, Process, Round, Signed, Vote};
 
 use crate::{
     fakes::{
-        Captured, SimClock,
+        Captured, Known, SimClock,
         beacon::FakeBeacon,
-        chain, cluster, cx_source,
+        chain, cluster, cx_source, fees, key as validator,
         net::{self, Hub},
         policy, timing,
     },
-    workflow::{SPE, decided as data},
+    workflow::{SPE, block, decided as data},
 };
 
 /// Long after the start of every node.
@@ -98,6 +99,8 @@ struct Bench {
     config: ConsensusConfig,
     /// Whether leaders' values are looked at.
     checking: bool,
+    /// Blocks that pay somebody else, as the nodes counted them.
+    mismatches: Vec<FeeMismatches>,
     nodes: BTreeMap<u8, Node>,
 }
 
@@ -120,6 +123,7 @@ fn bench_of(count: u8, start: u64, config: ConsensusConfig, checking: bool) -> B
         life,
         config,
         checking,
+        mismatches: (0..count).map(|_| FeeMismatches::default()).collect(),
         nodes: BTreeMap::new(),
     };
     for me in 0..count {
@@ -154,10 +158,12 @@ impl Bench {
             let beacon = FakeBeacon::new(2, SPE, 0);
             let validators = Arc::new(ValidatorCache::new(beacon, &cluster, Default::default()));
             consensus = consensus.checking(Arc::new(ClusterValues {
+                fees: fees(&cluster, self.mismatches[usize::from(me)].clone()),
                 cluster,
                 chain: chain(SPE),
                 timing: timing(SPE),
                 validators,
+                duties: Arc::new(Known::default()),
             }));
         }
         let consensus = Arc::new(consensus);
@@ -327,6 +333,28 @@ async fn possible_data_are_voted_for_in_the_first_round() {
 }
 
 /// A view with this target; heads differ by node in any case.
+#[tokio::test(start_paused = true)]
+async fn vc_23_a_peers_block_that_pays_somebody_else_is_counted_by_every_other_node_and_decided() {
+    let duty = Duty::new(Slot(9), DutyType::Proposer);
+    let bench = bench_of(4, 0, ConsensusConfig::default(), true);
+    bench.until(9 * 12).await;
+    let thief = leads(duty, 1);
+    for node in 0..4 {
+        bench.participate(node, duty);
+        let recipient = if node == thief { 66 } else { 1 };
+        let set = UnsignedDataSet([(validator(1), block(duty.slot, 1, recipient))].into());
+        bench.propose_set(node, duty, set);
+    }
+    bench.until_millis(9 * 12_000 + 500).await;
+    let decisions = bench.decisions();
+    assert_eq!(decisions.len(), 4, "in the leader's round");
+    for (node, set) in decisions {
+        assert_eq!(set.0[&validator(1)], block(duty.slot, 1, 66));
+        let counted = bench.mismatches[usize::from(node)].count(BlockSource::Peer(""));
+        assert_eq!(counted, u64::from(node != thief), "node {node}");
+    }
+}
+
 fn on_chain(node: u8, target: u8) -> UnsignedDataSet {
     let mut set = view(node);
     for data in set.0.values_mut() {

@@ -5,17 +5,20 @@ pub(crate) mod net;
 pub(crate) mod scheme;
 pub(crate) mod store;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde_json::json;
 use trireme_core::{
-    PeerIdx, PubKey, SlotTiming, UnixTime,
+    Duty, PeerIdx, PubKey, SlotTiming, UnixTime,
     cluster::{Cluster, Validator},
     cx::CxSource,
+    definitions::{DutyDefinitionSet, KnownDuties},
     event::DutyCx,
+    fees::{FeeCheck, FeeMismatches},
     life::Life,
     ports::{Clock, Entropy},
+    registrations::Registrations,
     step::{Policy, StepError, StepMetrics, Subjects},
 };
 use trireme_eth2::{ChainSpec, ForkVersion, Genesis, Root};
@@ -109,6 +112,22 @@ pub(crate) fn cluster(me: u8, validators: u8) -> Arc<Cluster> {
         PeerIdx(me),
         (1..=validators).map(validator).collect(),
     ))
+}
+
+/// Looks at fee recipients by the cluster's lock.
+pub(crate) fn fees(cluster: &Arc<Cluster>, counter: FeeMismatches) -> FeeCheck {
+    let registrations = Registrations::new(Arc::clone(cluster), Vec::new());
+    FeeCheck::new(Arc::new(registrations), counter)
+}
+
+/// What is known of duties, by hand; of others nothing is.
+#[derive(Default)]
+pub(crate) struct Known(pub(crate) BTreeMap<Duty, DutyDefinitionSet>);
+
+impl KnownDuties for Known {
+    fn known(&self, duty: Duty) -> Option<DutyDefinitionSet> {
+        self.0.get(&duty).cloned()
+    }
 }
 
 /// Makes contexts that nobody cancels.

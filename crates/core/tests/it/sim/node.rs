@@ -11,6 +11,7 @@ use trireme_core::{
     cx::CxSource,
     dutydb::DutyDb,
     features::FeatureSet,
+    fees::FeeMismatches,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     gate::DutyGate,
     journal::Journal,
@@ -29,7 +30,7 @@ use trireme_core::{
 };
 
 use super::{SPE, VALIDATORS, Witness, timing, vc};
-use crate::fakes::{NoEntropy, beacon::FakeBeacon, chain, cluster, net, scheme::Toy, store::CrashStore};
+use crate::fakes::{NoEntropy, beacon::FakeBeacon, chain, cluster, fees, net, scheme::Toy, store::CrashStore};
 
 pub(super) struct Node {
     components: Components,
@@ -132,6 +133,8 @@ impl Node {
             chain: Arc::clone(&chain),
             timing,
             validators: Arc::clone(&validators),
+            duties: Arc::clone(&scheduler) as _,
+            fees: fees(&cluster, FeeMismatches::default()),
         };
         let consensus = Arc::new(
             Consensus::new(ConsensusParts {

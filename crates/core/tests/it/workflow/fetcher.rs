@@ -9,6 +9,7 @@ use trireme_core::{
     data::{SignedData, UnsignedData, UnsignedDataSet},
     definitions::{DutyDefinition, DutyDefinitionSet},
     features::FeatureSet,
+    fees::BlockSource,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     life::Life,
     registrations::Registrations,
@@ -17,7 +18,7 @@ use trireme_core::{
 };
 use trireme_eth2::{AttestationData, BlsPubkey, CommitteeIndex, ProposerDuty, Slot, ValidatorIndex, VersionedProposal};
 
-use super::{SPE, attester};
+use super::{SPE, attester, randao};
 use crate::fakes::{
     Captured, SimClock, beacon::FakeBeacon, beacon::attestation_data, chain, cluster, cx_source, key, policy, timing,
 };
@@ -27,6 +28,15 @@ struct NeverAggregated;
 impl AwaitAggregated for NeverAggregated {
     fn aggregated_in(&self, _: Duty, _: PubKey, _: u64) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
         Box::pin(async { Err(NoAnswer::Expired) })
+    }
+}
+
+/// Every randao reveal is there.
+struct Revealed;
+
+impl AwaitAggregated for Revealed {
+    fn aggregated_in(&self, _: Duty, _: PubKey, _: u64) -> BoxFuture<'_, Result<Arc<SignedData>, NoAnswer>> {
+        Box::pin(async { Ok(Arc::new(randao(0))) })
     }
 }
 
@@ -42,9 +52,17 @@ impl AwaitUnsigned for NeverAgreed {
 }
 
 fn fetcher(beacon: &Arc<FakeBeacon>) -> (Arc<Fetcher>, Arc<Captured<UnsignedDataSet>>) {
+    fetcher_with(beacon, Arc::new(NeverAggregated), FetcherMetrics::default())
+}
+
+fn fetcher_with(
+    beacon: &Arc<FakeBeacon>,
+    aggregated: Arc<dyn AwaitAggregated>,
+    metrics: FetcherMetrics,
+) -> (Arc<Fetcher>, Arc<Captured<UnsignedDataSet>>) {
     let fetcher = Arc::new(Fetcher::new(FetcherParts {
         beacon: Arc::clone(beacon) as _,
-        aggregated: Arc::new(NeverAggregated),
+        aggregated,
         unsigned: Arc::new(NeverAgreed),
         clock: SimClock::starting_at(UnixTime(0)),
         timing: timing(SPE),
@@ -54,7 +72,7 @@ fn fetcher(beacon: &Arc<FakeBeacon>) -> (Arc<Fetcher>, Arc<Captured<UnsignedData
         builder: false,
         contribution_gate: Arc::new(|_| false),
         features: FeatureSet::default(),
-        metrics: FetcherMetrics::default(),
+        metrics,
     }));
     let heard = Captured::new();
     let policy = policy(&Life::new(), SimClock::starting_at(UnixTime(0)), timing(SPE));
@@ -96,16 +114,37 @@ async fn one_request_serves_all_attesters_of_a_slot_and_each_keeps_its_own_duty(
 async fn without_a_randao_no_block_is_asked_for() {
     let (fetcher, heard) = fetcher(&FakeBeacon::new(3, SPE, 9));
     let duty = Duty::new(Slot(2), DutyType::Proposer);
-    let definition = ProposerDuty {
-        pubkey: BlsPubkey(key(1).0),
-        slot: duty.slot,
-        validator_index: ValidatorIndex(1),
-    };
-    let set = DutyDefinitionSet([(key(1), DutyDefinition::Proposer(definition))].into());
     let error = fetcher
-        .fetch(cx_source(timing(SPE)).cx(duty), Arc::new(set))
+        .fetch(cx_source(timing(SPE)).cx(duty), Arc::new(proposer(1, duty)))
         .await
         .unwrap_err();
     assert_eq!((error.kind, error.beacon), (ErrorKind::Expired, false));
     assert!(heard.take().is_empty());
+}
+
+fn proposer(n: u8, duty: Duty) -> DutyDefinitionSet {
+    let definition = ProposerDuty {
+        pubkey: BlsPubkey(key(n).0),
+        slot: duty.slot,
+        validator_index: ValidatorIndex(n.into()),
+    };
+    DutyDefinitionSet([(key(n), DutyDefinition::Proposer(definition))].into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn vc_23_a_block_of_our_beacon_node_that_pays_somebody_else_is_counted_and_proposed() {
+    let beacon = FakeBeacon::new(3, SPE, 9);
+    let metrics = FetcherMetrics::default();
+    let (fetcher, heard) = fetcher_with(&beacon, Arc::new(Revealed), metrics.clone());
+    let counted = || metrics.fee_mismatches().count(BlockSource::BeaconNode);
+    let fetch = |slot: u64, n: u8| {
+        let duty = Duty::new(Slot(slot), DutyType::Proposer);
+        Arc::clone(&fetcher).fetch(cx_source(timing(SPE)).cx(duty), Arc::new(proposer(n, duty)))
+    };
+    // The lock pays validator `n` at `n`, repeated.
+    *beacon.recipient.lock().unwrap() = 2;
+    fetch(1, 2).await.unwrap();
+    assert_eq!((counted(), heard.take().len()), (0, 1));
+    fetch(2, 3).await.unwrap();
+    assert_eq!((counted(), heard.take().len()), (1, 1));
 }

@@ -11,15 +11,16 @@ mod signatures;
 mod synthetic;
 mod values;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use trireme_core::{
     PubKey, ShareIdx,
     data::{AttestationDuty, ParSignedData, ParSignedDataSet, SignedData, SignedRandao, UnsignedData, UnsignedDataSet},
 };
 use trireme_eth2::{
-    AttestationData, AttesterDuty, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex, Epoch, ForkedAttestation,
-    SingleAttestation, Slot, ValidatorIndex, VersionedAttestation, electra,
+    AttestationData, AttesterDuty, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex, Epoch, ExecutionAddress,
+    ForkedAttestation, ForkedBlock, SingleAttestation, Slot, ValidatorIndex, VersionedAttestation, VersionedProposal,
+    electra, fulu,
 };
 
 use crate::fakes::{beacon::attestation_data, key, scheme};
@@ -52,6 +53,15 @@ pub(crate) fn decided(slot: Slot, n: u8, view: u8) -> UnsignedDataSet {
         )
     };
     UnsignedDataSet((1..=n).map(one).collect())
+}
+
+/// A full block of a proposer that pays `recipient`, repeated; the lock's for validator `n` is `n`.
+pub(crate) fn block(slot: Slot, proposer: u64, recipient: u8) -> UnsignedData {
+    let mut contents = fulu::BlockContents::default();
+    contents.block.slot = slot;
+    contents.block.proposer_index = ValidatorIndex(proposer);
+    contents.block.body.execution_payload.fee_recipient = ExecutionAddress([recipient; 20]);
+    UnsignedData::Proposal(Arc::new(VersionedProposal::Full(ForkedBlock::Fulu(contents))))
 }
 
 /// A validator's vote, not signed.
