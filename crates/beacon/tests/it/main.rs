@@ -9,6 +9,8 @@ mod fleet;
 #[cfg(test)]
 mod lies;
 #[cfg(test)]
+mod recipients;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod rows;
