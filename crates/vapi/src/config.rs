@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, header};
 
-use crate::tls::Tls;
+use crate::{cors::Origins, tls::Tls};
 
 /// Settings of the server.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Config {
     pub allow_list: bool,
     /// Answer in JSON even to clients that prefer SSZ.
     pub json_only: bool,
+    /// The web pages that may read answers; [`Origins::Own`] are none until it says where that is.
+    pub origins: Origins,
     /// What every request must bring; `None` lets everybody in.
     pub token: Option<Token>,
     /// Serve TLS instead of plain HTTP.
@@ -30,6 +32,7 @@ impl Config {
             node_version,
             allow_list: false,
             json_only: false,
+            origins: Origins::Own,
             token: None,
             tls: None,
         }

@@ -5,6 +5,7 @@
 //! Not here: connections (`listener`), what each endpoint does (`handlers`).
 
 use std::{
+    convert::Infallible,
     pin::pin,
     sync::{
         Arc,
@@ -21,6 +22,8 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_http::cors::CorsLayer;
 use trireme_core::{
     life::Life,
     validatorapi::{Awaited, ValidatorApi},
@@ -52,6 +55,7 @@ const EVENTS: &str = "events";
 pub struct Server {
     behind: Arc<Behind>,
     shared: Shared,
+    cors: CorsLayer,
     bodies: Bodies,
     metrics: Metrics,
     seen: Arc<AtomicU64>,
@@ -74,6 +78,7 @@ impl Server {
         life: Life,
     ) -> Self {
         let shared = Shared::new(api.events(), api.slot_duration());
+        let cors = config.origins.layer();
         Self {
             behind: Arc::new(Behind {
                 api,
@@ -82,6 +87,7 @@ impl Server {
                 clients: Clients::default(),
             }),
             shared,
+            cors,
             bodies: Bodies::default(),
             metrics,
             seen,
@@ -105,6 +111,21 @@ impl Server {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, request: Request<Body>) -> Response {
         self.seen.fetch_add(1, Ordering::Relaxed);
+        if !request.headers().contains_key(header::ORIGIN) {
+            return self.admitted(request).await;
+        }
+        // A browser, which also asks whether it may ask, and then brings no token.
+        let server = Arc::clone(self);
+        let admitted = service_fn(move |request| {
+            let server = Arc::clone(&server);
+            async move { Ok::<_, Infallible>(server.admitted(request).await) }
+        });
+        let Ok(answer) = self.cors.layer(admitted).oneshot(request).await;
+        answer
+    }
+
+    /// Answers a request that brings the token, if one is asked for.
+    async fn admitted(self: &Arc<Self>, request: Request<Body>) -> Response {
         let (mut parts, body) = request.into_parts();
         if let Some(token) = &self.behind.config.token {
             if !token.is_in(&parts.headers) {

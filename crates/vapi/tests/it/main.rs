@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod real_clients;
