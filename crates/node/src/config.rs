@@ -8,7 +8,11 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 pub use trireme_beacon::Broadcast;
 use trireme_core::features::FeatureSet;
+use trireme_telemetry::PushConfig;
+pub use trireme_vapi::Origins;
 use url::Url;
+
+pub use crate::updates::UpdatesConfig;
 
 /// Everything that [`crate::run`] is told.
 #[derive(Debug, Clone)]
@@ -33,6 +37,8 @@ pub struct NodeConfig {
     pub validator_api: ValidatorApiConfig,
     /// `--monitoring-address`; `None` serves no metrics.
     pub monitoring_address: Option<String>,
+    /// `--monitoring-endpoint`: where figures are pushed to.
+    pub push: Option<PushConfig>,
     /// `--debug-address`; `None` serves nothing.
     pub debug_address: Option<String>,
     /// `--loki-*` and `--otlp-*`, as they were given to the log; they open when the node knows its cluster.
@@ -128,6 +134,8 @@ pub struct ValidatorApiConfig {
     pub json_only: bool,
 }
 
+    /// `--vapi-allow-origin`: web pages that may read answers.
+    pub origins: Origins,
 /// The network between the operators' nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct P2pConfig {
@@ -156,6 +164,8 @@ pub struct ProposalConfig {
     pub overrides_file: PathBuf,
     /// `--synthetic-block-proposals`: made-up proposals, for tests.
     pub synthetic: bool,
+    /// `--fetch-feerecipient-updates`: where registrations that the operators sign together are fetched from.
+    pub updates: Option<UpdatesConfig>,
 }
 
 /// A network that is in no table.

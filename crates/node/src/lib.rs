@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod keylock;
 mod known;
+mod limits;
 mod listen;
 mod network;
 mod overrides;
@@ -18,11 +19,12 @@ mod ready;
 mod run;
 mod stop;
 mod telling;
+mod updates;
 mod vapi;
 pub mod workflow;
 
 pub use config::{
-    BeaconConfig, Broadcast, CustomNetwork, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig, Version,
+    BeaconConfig, Broadcast, CustomNetwork, NodeConfig, Origins, P2pConfig, ProposalConfig, UpdatesConfig, ValidatorApiConfig, Version,
 };
 pub use error::NodeError;
 pub use run::run;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use prometheus_client::registry::Registry;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use trireme_beacon::DutiesOnce;
 use trireme_core::{
@@ -36,11 +36,13 @@ use crate::{
     NodeConfig, NodeError, about, chain,
     cluster::{self, Loaded},
     keylock::{KeyLock, TimestampLock},
-    listen, network,
+    limits, listen, network,
     overrides::Overrides,
     ready::{BeaconPeers, Check, Ready},
     stop::{Parts, Shutdown},
-    telling, vapi,
+    telling,
+    updates::Updates,
+    vapi,
     workflow::{Lives, Ports, Settings, Workflow, timing},
 };
 
@@ -157,6 +159,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
         git_commit_time = config.version.git_time,
         "Trireme starting"
     );
+    limits::raise_open_files();
 
     // What we are, and that nobody else is it.
     let identity = cluster::identity(&config.private_key_file)?;
@@ -175,7 +178,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     telling::open_outlets(config, &loaded, life)?;
     let graffiti = graffiti(config, &loaded)?;
 
-    let vapi_settings = vapi::settings(config)?;
+    let mut vapi_settings = vapi::settings(config)?;
 
     // Places to listen: before anything is written or sent.
     let vapi_listener = listen::bind(VALIDATOR_API_FLAG, &config.validator_api.address).await?;
@@ -184,6 +187,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
         address: config.validator_api.address.clone(),
         reason: e.to_string(),
     })?;
+    vapi::listens_at(&mut vapi_settings, &vapi_listener);
     let monitoring_listener = match &config.monitoring_address {
         Some(address) => Some(listen::bind(MONITORING_FLAG, address).await?),
         None => None,
@@ -196,6 +200,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let registry = Arc::new(Mutex::new(telemetry::registry(&about::labels(config, &loaded))));
     let (ready, health) = register(&registry, config, &loaded, life, clock.as_ref());
     telling::watch_health(&registry, health, config, &loaded, life);
+    telling::push_figures(&registry, config, life);
     if let Some(listener) = monitoring_listener {
         serve_monitoring(life, listener, &registry, &ready);
     }
@@ -252,12 +257,17 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let cluster = Arc::new(loaded.cluster.clone());
     let registrations = Arc::new(Registrations::new(Arc::clone(&cluster), loaded.registrations.clone()));
     let scheme: Arc<dyn Scheme> = Arc::new(scheme);
+    let updates = config.proposals.updates.as_ref();
     let overrides = Overrides {
         path: config.proposals.overrides_file.clone(),
+        updates: updates.map(|from| Updates::new(from, &cluster.hash)).transpose()?,
         registrations: Arc::clone(&registrations),
+        cluster: Arc::clone(&cluster),
         chain: Arc::clone(&chain),
         scheme: Arc::clone(&scheme),
         entropy: Arc::clone(&entropy),
+        fetched: Mutex::default(),
+        changed: Notify::new(),
     };
     let seen = overrides.load()?;
     life.task("registrations", overrides.watch(Arc::clone(&clock), seen));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use trireme_core::{consensus::Consensus, life::Life};
 use trireme_telemetry::{
+    Push,
     debug::Debug,
     health::{HealthMetrics, HealthWatch, Setup},
     metrics::SharedRegistry,
@@ -56,6 +57,21 @@ pub(crate) fn watch_health(
         "health checks",
         HealthWatch::new(Arc::clone(registry), setup, metrics).run(),
     );
+}
+
+/// Pushes figures to a monitoring service, if one is named.
+pub(crate) fn push_figures(registry: &SharedRegistry, config: &NodeConfig, life: &Life) {
+    if let Some(to) = &config.push {
+        let built = config.version.git_time.parse::<jiff::Timestamp>();
+        let push = Push {
+            config: to.clone(),
+            registry: Arc::clone(registry),
+            version: config.version.text.clone(),
+            build: built.map_or(0, jiff::Timestamp::as_second),
+            disk: config.data_dir.clone(),
+        };
+        life.task("monitoring service", push.run());
+    }
 }
 
 /// The debug address, if one is wanted.

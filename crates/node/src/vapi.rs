@@ -25,6 +25,7 @@ pub(crate) fn settings(config: &NodeConfig) -> Result<trireme_vapi::Config, Node
         let tls = trireme_vapi::Tls::read(certificate, key).map_err(|e| NodeError::Setting {
             flag: match e {
                 TlsError::Certificate { .. } | TlsError::Pair(_) => "--vc-tls-cert-file",
+    settings.origins = asked.origins.clone();
                 TlsError::Key { .. } => "--vc-tls-key-file",
             },
             reason: e.to_string(),
@@ -46,6 +47,13 @@ pub(crate) fn settings(config: &NodeConfig) -> Result<trireme_vapi::Config, Node
 /// connections wait until the node is ready.
 pub(crate) fn serve_early(
     life: &Life,
+/// Pages of the address that is listened at may read answers, if no others are named.
+pub(crate) fn listens_at(settings: &mut trireme_vapi::Config, listener: &TcpListener) {
+    if let Ok(address) = listener.local_addr() {
+        settings.origins = std::mem::take(&mut settings.origins).at(address, settings.tls.is_some());
+    }
+}
+
     listener: TcpListener,
     settings: &trireme_vapi::Config,
     stop: CancellationToken,

@@ -1,11 +1,11 @@
 //! `trireme run`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use trireme_node::{
-    BeaconConfig, CustomNetwork, FeatureSet, NodeConfig, P2pConfig, ProposalConfig, ValidatorApiConfig,
+    BeaconConfig, CustomNetwork, FeatureSet, NodeConfig, P2pConfig, ProposalConfig, UpdatesConfig, ValidatorApiConfig,
 };
-use trireme_telemetry::{LogConfig, Loki, LokiConfig, Outlets, TraceConfig, Traces};
+use trireme_telemetry::{LogConfig, Loki, LokiConfig, Outlets, PushConfig, TraceConfig, Traces};
 use url::Url;
 
 use super::{Given, not_built_yet, simnet::Simnet};
@@ -23,15 +23,12 @@ const NICKNAME: usize = 32;
 const GRAFFITI: usize = 32;
 const GRAFFITI_TOKEN: usize = 4;
 
-const NOT_BUILT: [(&str, &str); 10] = [
+const NOT_BUILT: [(&str, &str); 7] = [
     (
         "execution-client-rpc-endpoint",
         "signatures of smart-contract wallets are refused",
     ),
     ("proc-directory", "other programs of the stack are not looked for"),
-    ("fetch-feerecipient-updates", "the registrations in the lock are used"),
-    ("publish-address", "no API is called"),
-    ("publish-timeout", "no API is called"),
     ("jaeger-address", "no traces are sent"),
     ("jaeger-service", "no traces are sent"),
     ("p2p-udp-address", "connections are made over TCP"),
@@ -86,6 +83,7 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
         nickname: flags.nickname.clone(),
         beacon: beacon(flags, given_flags, simnet.is_some(), p),
         validator_api: validator_api(flags, p),
+        push: push(flags, given_flags, p),
         monitoring_address: given(&flags.monitoring_address).map(|a| address("monitoring-address", a, p)),
         debug_address: given(&flags.debug_address).map(|a| address("debug-address", a, p)),
         outlets: outlets(flags, p),
@@ -159,6 +157,43 @@ pub(super) fn loki(flags: &LokiFlags, problems: &mut Problems) -> Option<Loki> {
             service: flags.loki_service.clone(),
         })
     })
+}
+
+/// The service that figures are pushed to.
+fn push(flags: &RunFlags, given_flags: &Given, problems: &mut Problems) -> Option<PushConfig> {
+    const PERIOD: &str = "monitoring-endpoint-period";
+    let endpoint = given(&flags.monitoring_endpoint)?.to_owned();
+    let (flag, seconds) = match given(&flags.monitoring_endpoint_frequency) {
+        Some(seconds) if !given_flags.contains(PERIOD) => ("monitoring-endpoint-frequency", seconds),
+        Some(_) | None => (PERIOD, flags.monitoring_endpoint_period.as_str()),
+    };
+    let period: u32 = problems.number(flag, seconds);
+    if period == 0 {
+        problems.add(flag, "must be at least one second");
+    }
+    let endpoint = urls("monitoring-endpoint", &[endpoint], problems).pop()?;
+    Some(PushConfig {
+        endpoint,
+        period: Duration::from_secs(period.into()),
+    })
+}
+
+/// Where new registrations are fetched from.
+fn updates(flags: &RunFlags, problems: &mut Problems) -> Option<UpdatesConfig> {
+    const FLAG: &str = "publish-address";
+    let wanted = problems.bool("fetch-feerecipient-updates", &flags.fetch_feerecipient_updates);
+    let timeout = problems.duration("publish-timeout", &flags.publish_timeout);
+    if !wanted {
+        return None;
+    }
+    if flags.publish_address.is_empty() {
+        problems.add(
+            FLAG,
+            "missing: --fetch-feerecipient-updates asks the API at this address",
+        );
+    }
+    let address = urls(FLAG, std::slice::from_ref(&flags.publish_address), problems).pop()?;
+    Some(UpdatesConfig { address, timeout })
 }
 
 /// A listen address must say its host; it is resolved when it is bound.
@@ -300,7 +335,17 @@ fn validator_api(flags: &RunFlags, problems: &mut Problems) -> ValidatorApiConfi
         token_file: given(&flags.vapi_token_file).map(Into::into),
         allow_list: problems.bool("vapi-allow-list", &flags.vapi_allow_list),
         json_only: problems.bool("vapi-json-only", &flags.vapi_json_only),
+        origins: origins(&flags.vapi_allow_origin, problems),
     }
+}
+
+fn origins(texts: &[String], problems: &mut Problems) -> trireme_node::Origins {
+    const FLAG: &str = "vapi-allow-origin";
+    let list = problems.list(FLAG, texts);
+    trireme_node::Origins::parse(&list).unwrap_or_else(|bad| {
+        problems.add(FLAG, bad);
+        trireme_node::Origins::default()
+    })
 }
 
 fn p2p(flags: &P2pFlags, problems: &mut Problems, warnings: &mut Vec<String>) -> P2pConfig {
@@ -375,6 +420,7 @@ fn proposals(flags: &RunFlags, problems: &mut Problems) -> ProposalConfig {
         graffiti,
         graffiti_disable_client_append: disable,
         overrides_file: flags.overrides_file.clone().into(),
+        updates: updates(flags, problems),
         synthetic: problems.bool("synthetic-block-proposals", &flags.synthetic_block_proposals),
     }
 }
@@ -415,5 +461,58 @@ mod tests {
                 "there is no --{flag}"
             );
         }
+    }
+
+    fn read(more: &[&str]) -> Result<NodeConfig, String> {
+        let given: Vec<_> = ["run", "--beacon-node-endpoints=http://bn:5052"]
+            .iter()
+            .chain(more)
+            .collect();
+        let flags = Only::try_parse_from(&given).unwrap().flags;
+        let names = more.iter().map(|flag| flag.trim_start_matches("--"));
+        let names = names
+            .map(|flag| flag.split('=').next().unwrap_or(flag).to_owned())
+            .collect();
+        config(&flags, &names).map(|c| c.node).map_err(|p| p.to_string())
+    }
+
+    #[test]
+    fn vc_112_period_is_taken_under_both_names_and_is_120_seconds_otherwise() {
+        const TO: &str = "--monitoring-endpoint=https://monitor.example/api?apikey=1";
+        let period = |more: &[&str]| read(&[&[TO], more].concat()).unwrap().push.unwrap().period.as_secs();
+        assert_eq!(period(&[]), 120);
+        assert_eq!(period(&["--monitoring-endpoint-frequency=60"]), 60);
+        assert_eq!(period(&["--monitoring-endpoint-period=30"]), 30);
+        assert_eq!(
+            period(&["--monitoring-endpoint-frequency=60", "--monitoring-endpoint-period=30"]),
+            30
+        );
+        assert_eq!(read(&[]).unwrap().push, None);
+        for bad in ["--monitoring-endpoint-period=0", "--monitoring-endpoint-frequency=soon"] {
+            assert!(read(&[TO, bad]).unwrap_err().contains("monitoring-endpoint-"));
+        }
+    }
+
+    #[test]
+    fn vc_111_origin_that_is_none_is_an_error_at_the_start() {
+        assert!(read(&["--vapi-allow-origin=http://a,*"]).is_ok());
+        let error = read(&["--vapi-allow-origin=http://a,pages"]).unwrap_err();
+        assert!(
+            error.contains("--vapi-allow-origin") && error.contains("pages"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn updates_of_registrations_need_an_address() {
+        let updates = |more: &[&str]| read(more).map(|node| node.proposals.updates);
+        assert_eq!(updates(&[]), Ok(None));
+        let given = updates(&["--fetch-feerecipient-updates"]).unwrap().unwrap();
+        assert_eq!(
+            (given.address.as_str(), given.timeout.as_secs()),
+            ("https://api.obol.tech/v1", 300)
+        );
+        let error = updates(&["--fetch-feerecipient-updates", "--publish-address="]).unwrap_err();
+        assert!(error.contains("--publish-address"), "{error}");
     }
 }

@@ -68,9 +68,21 @@ pub struct RunFlags {
     /// Answer in JSON even to a validator client that prefers SSZ.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub vapi_json_only: String,
+    /// Web pages whose scripts may read the validator API in a browser, by origin, as in https://pages.example:8080; or * for all. Without it only pages of the own address.
+    #[arg(long, value_name = "LIST")]
+    pub vapi_allow_origin: Vec<String>,
     /// Where /metrics, /livez and /readyz are served.
     #[arg(long, value_name = "TEXT", default_value = "127.0.0.1:3620")]
     pub monitoring_address: String,
+    /// URL of a monitoring service that figures of the node and its machine are pushed to; empty for none.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub monitoring_endpoint: String,
+    /// Seconds between pushes to the monitoring service.
+    #[arg(long, value_name = "NUMBER", default_value = "120")]
+    pub monitoring_endpoint_period: String,
+    /// Another name of --monitoring-endpoint-period.
+    #[arg(long, value_name = "NUMBER", default_value = "", hide_default_value = true)]
+    pub monitoring_endpoint_frequency: String,
     /// Where debug information is served; empty for nowhere.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub debug_address: String,
@@ -102,7 +114,7 @@ pub struct RunFlags {
         default_value = ".charon/builder_registrations_overrides.json"
     )]
     pub overrides_file: String,
-    /// Fetch updated builder registrations from the API.
+    /// Fetch builder registrations that the operators have signed together from the API, at start and every day.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub fetch_feerecipient_updates: String,
     /// URL of the API.

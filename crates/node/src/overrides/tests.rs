@@ -38,19 +38,23 @@ fn overrides(path: PathBuf) -> Overrides {
         fee_recipient: [5; 20],
     };
     let cluster = Arc::new(Cluster::new([0; 32], 1, 1, PeerIdx(0), vec![validator]));
+    let lock = registrations::registration(KEY, 30_000_000, 10, [7; 96]);
     let spec = serde_json::json!({"SECONDS_PER_SLOT": "12", "SLOTS_PER_EPOCH": "32"});
     let genesis = Genesis {
         genesis_time: 0,
         genesis_validators_root: Root([0; 32]),
         genesis_fork_version: ForkVersion([0; 4]),
     };
-    let lock = registrations::registration(KEY, 30_000_000, 10, [7; 96]);
     Overrides {
         path,
-        registrations: Arc::new(Registrations::new(cluster, vec![lock])),
+        updates: None,
+        registrations: Arc::new(Registrations::new(Arc::clone(&cluster), vec![lock])),
+        cluster,
         chain: Arc::new(ChainSpec::read(spec.as_object().unwrap(), genesis).unwrap()),
         scheme: Arc::new(Believer),
         entropy: Arc::new(OsEntropy),
+        fetched: Mutex::default(),
+        changed: Notify::new(),
     }
 }
 
@@ -99,4 +103,28 @@ fn a_changed_file_is_taken_over_and_a_broken_one_changes_nothing() {
     std::fs::remove_file(&overrides.path).unwrap();
     overrides.look(&seen).unwrap();
     assert_eq!(overrides.registrations.fee_recipient(&KEY), Some([5; 20]));
+}
+
+/// What the API brings: signed, paying to `recipient`.
+fn fetched(timestamp: u64, recipient: u8) -> SignedValidatorRegistrationV1 {
+    let mut signed = registrations::registration(KEY, 36_000_000, timestamp, [3; 96]);
+    signed.message.fee_recipient = trireme_eth2::ExecutionAddress([recipient; 20]);
+    signed
+}
+
+#[test]
+fn of_file_and_api_the_newer_registration_counts_and_the_files_if_both_are_as_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let overrides = overrides(dir.path().join("overrides.json"));
+    std::fs::write(&overrides.path, file(20, &format!("0x{}", "09".repeat(20)), 3)).unwrap();
+    for (timestamp, expected) in [(5, 9), (20, 9), (21, 6)] {
+        *overrides.fetched.lock().unwrap() = vec![fetched(timestamp, 6)];
+        overrides.load().unwrap();
+        let recipient = overrides.registrations.fee_recipient(&KEY);
+        assert_eq!(recipient, Some([expected; 20]), "{timestamp}");
+    }
+    // Without a file what the API says stays.
+    std::fs::remove_file(&overrides.path).unwrap();
+    overrides.look(b"something else").unwrap();
+    assert_eq!(overrides.registrations.fee_recipient(&KEY), Some([6; 20]));
 }

@@ -130,6 +130,7 @@ impl Cluster {
                 token_file: None,
                 allow_list: false,
                 json_only: false,
+                origins: trireme_node::Origins::default(),
             },
             monitoring_address: Some(free_address().await),
             debug_address: None,
@@ -142,7 +143,9 @@ impl Cluster {
                 disable_reuseport: false,
             },
             proposals: ProposalConfig {
+            push: None,
                 builder_api: false,
+                updates: None,
                 graffiti: Vec::new(),
                 graffiti_disable_client_append: false,
                 overrides_file: "no/such/overrides.json".into(),
