@@ -3,7 +3,7 @@
 //! Guarantees: bounds the memory that a peer can claim ahead of time.
 //! Not here: the past, which deadlines cut off.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     duty::{Duty, DutyType, Slot},
@@ -48,9 +48,37 @@ impl DutyGate {
         self.timing.slot_at(self.clock.now()).unwrap_or(Slot(0))
     }
 
+    /// Ends when the slot is all but over, with a twelfth of it left; at once if it is over.
+    pub async fn last_call(&self, slot: Slot) {
+        let kept = self.timing.slot_duration.checked_div(12).unwrap_or(Duration::ZERO);
+        let end = self.timing.start(slot).after(self.timing.slot_duration);
+        self.clock.sleep_until(end.before(kept)).await;
+    }
+
     /// Whether the duty is let in now.
     #[must_use]
     pub fn allows(&self, duty: Duty) -> bool {
         self.admit(duty.slot.0, i64::from(duty.kind.number())).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::PausedClock, time::UnixTime};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_call_comes_before_the_slot_ends_and_at_once_for_slots_that_are_over() {
+        let clock = Arc::new(PausedClock::starting_at(UnixTime(0)));
+        let timing = SlotTiming {
+            genesis: UnixTime(0),
+            slot_duration: Duration::from_secs(12),
+            slots_per_epoch: 32,
+        };
+        let gate = DutyGate::new(Arc::clone(&clock) as _, timing);
+        gate.last_call(Slot(1)).await;
+        assert_eq!(clock.now().secs(), 23);
+        gate.last_call(Slot(0)).await;
+        assert_eq!(clock.now().secs(), 23);
     }
 }

@@ -77,13 +77,15 @@ pub struct DutyDb {
     aggregates: Board<(Slot, Root, CommitteeIndex), VersionedAttestation>,
     /// By subcommittee and block.
     contributions: Board<(Slot, u64, Root), SyncCommitteeContribution>,
+    /// Duties whose sets are on the two boards above: what they lack will not come.
+    decided: Board<Duty, ()>,
 }
 
 impl DutyDb {
     /// Reads what the store holds. Values of duties that are over are removed, the others are visible at once.
     pub async fn open(journal: Arc<Journal>, clock: Arc<dyn Clock>, timing: SlotTiming) -> Result<Self, DutyDbError> {
         let deadliner = Deadliner::new(Arc::clone(&clock), timing);
-        let (guard, attestations, proposals, aggregates, contributions) = Default::default();
+        let (guard, attestations, proposals, aggregates, contributions, decided) = Default::default();
         let db = Self {
             journal,
             clock,
@@ -94,6 +96,7 @@ impl DutyDb {
             proposals,
             aggregates,
             contributions,
+            decided,
         };
         let (mut floors, mut duties) = (Vec::new(), BTreeMap::<Duty, UnsignedDataSet>::new());
         let store = Arc::clone(db.journal.store());
@@ -197,6 +200,9 @@ impl DutyDb {
             };
             debug_assert!(shown.is_ok(), "the guard admits nothing that differs");
         }
+        if matches!(duty.kind, DutyType::Aggregator | DutyType::SyncContribution) {
+            let _ = self.decided.publish(duty, Arc::new(()));
+        }
     }
 
     /// Validators of one committee may have got different aggregates of the same votes; any of them will do.
@@ -220,6 +226,8 @@ impl DutyDb {
         loop {
             let duty = self.deadliner.next().await;
             let gone = self.lock().close(duty.kind, duty.slot);
+            self.decided
+                .expire_if(|other| other.kind == duty.kind && other.slot <= duty.slot);
             if duty.kind == DutyType::Attester {
                 self.attestations.expire_if(|(slot, _)| *slot <= duty.slot);
             } else if duty.kind == DutyType::Proposer {
@@ -298,6 +306,14 @@ impl DutyDb {
         until_deadline(&self.contributions, key, duty, self.clock.as_ref(), &self.timing).await
     }
 
+    /// Waits until the cluster has agreed on all aggregates or all contributions of a slot. Pending for ever if that does
+    /// not happen before the duty is over.
+    pub async fn await_decided(&self, duty: Duty) {
+        if self.decided.wait(duty).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// The validator with this index that attests in a slot and committee, if its duty has been decided.
     #[must_use]
     pub fn pubkey_by_attestation(
@@ -318,6 +334,7 @@ impl DutyDb {
             .saturating_add(self.proposals.len())
             .saturating_add(self.aggregates.len())
             .saturating_add(self.contributions.len())
+            .saturating_add(self.decided.len())
     }
 
     /// Whether nothing is stored and nobody waits.

@@ -1,7 +1,8 @@
 //! Aggregates and contributions: the agreed ones out, signed ones in.
 //!
-//! Guarantees: a question that the cluster will never have an answer to is refused at once and never held; a signed
-//! aggregate is taken only with the cluster's selection proof inside.
+//! Guarantees: a question that the cluster will never have an answer to is refused at once, and none is held to the end of
+//! its slot, since a validator client may do nothing for the next slot while it waits; a signed aggregate is taken only
+//! with the cluster's selection proof inside.
 //! Not here: selection proofs themselves (`selections`), what is aggregated (`fetcher`).
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,6 +15,7 @@ use trireme_eth2::{
 
 use super::{Awaited, Refused, ValidatorApi, partials::Item};
 use crate::{
+    answers::NoAnswer,
     data::SignedData,
     definitions::{DutyDefinition, DutyDefinitionSet},
     duty::{Duty, DutyType},
@@ -51,6 +53,10 @@ impl ValidatorApi {
             () = self.nobody_aggregates(slot, &ours) => Err(Refused::NobodyAggregates {
                 what: "attestations of committee", number: committee.0, slot,
             }),
+            () = self.aggregates.decided(Duty::new(slot, DutyType::Aggregator)) => Err(Refused::NotAgreed {
+                what: "aggregates", slot, of: "committee", number: committee.0, root: data_root,
+            }),
+            () = self.gate.last_call(slot) => Err(Self::no_answer(awaited, NoAnswer::Expired)),
         }
     }
 
@@ -104,6 +110,10 @@ impl ValidatorApi {
             () = self.nobody_contributes(slot, subcommittee, &ours) => Err(Refused::NobodyAggregates {
                 what: "messages of sync subcommittee", number: subcommittee, slot,
             }),
+            () = self.aggregates.decided(Duty::new(slot, DutyType::SyncContribution)) => Err(Refused::NotAgreed {
+                what: "contributions", slot, of: "sync subcommittee", number: subcommittee, root: block,
+            }),
+            () = self.gate.last_call(slot) => Err(Self::no_answer(awaited, NoAnswer::Expired)),
         }
     }
 

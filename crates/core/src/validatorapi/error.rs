@@ -1,6 +1,6 @@
 //! Why a request of the validator client is not answered, and what to tell it.
 
-use trireme_eth2::{BlsPubkey, CommitteeIndex, Epoch, Slot, ValidatorIndex};
+use trireme_eth2::{BlsPubkey, CommitteeIndex, Epoch, Root, Slot, ValidatorIndex};
 
 use super::selections::Incomplete;
 use crate::{
@@ -87,6 +87,20 @@ pub enum Refused {
         number: u64,
         /// The slot.
         slot: Slot,
+    },
+    /// The cluster's agreement is there, and this is not part of it.
+    #[error("the cluster has agreed on the {what} of slot {slot}: none of them is of {of} {number} and for {root}")]
+    NotAgreed {
+        /// On what.
+        what: &'static str,
+        /// The slot.
+        slot: Slot,
+        /// Kind of committee.
+        of: &'static str,
+        /// Its number.
+        number: u64,
+        /// The block or the attestation data asked for.
+        root: Root,
     },
     /// Fewer operators than needed sent selection proofs.
     #[error(transparent)]
@@ -189,7 +203,7 @@ impl Refused {
             | Self::TooFarAhead { .. }
             | Self::NoSuchEpoch(_)
             | Self::OwnProof(_) => Told::BadRequest,
-            Self::NoDuty(_) | Self::NobodyAggregates { .. } => Told::NotFound,
+            Self::NoDuty(_) | Self::NobodyAggregates { .. } | Self::NotAgreed { .. } => Told::NotFound,
             Self::NoAnswer {
                 why: NoAnswer::Expired, ..
             }

@@ -63,6 +63,8 @@ pub trait AwaitAggregates: Send + Sync {
         subcommittee: u64,
         block: Root,
     ) -> BoxFuture<'_, Result<Arc<SyncCommitteeContribution>, NoAnswer>>;
+    /// Ends when the cluster has agreed on all of such a duty: what is not there then will never be.
+    fn decided(&self, duty: Duty) -> BoxFuture<'_, ()>;
 }
 
 impl AwaitAggregates for DutyDb {
@@ -82,6 +84,10 @@ impl AwaitAggregates for DutyDb {
         block: Root,
     ) -> BoxFuture<'_, Result<Arc<SyncCommitteeContribution>, NoAnswer>> {
         Box::pin(self.await_contribution(slot, subcommittee, block))
+    }
+
+    fn decided(&self, duty: Duty) -> BoxFuture<'_, ()> {
+        Box::pin(self.await_decided(duty))
     }
 }
 

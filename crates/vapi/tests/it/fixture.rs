@@ -72,6 +72,8 @@ pub(crate) struct Known {
     pub(crate) proposals: BTreeMap<Slot, Arc<VersionedProposal>>,
     pub(crate) aggregates: BTreeMap<(Slot, Root, CommitteeIndex), Arc<VersionedAttestation>>,
     pub(crate) contributions: BTreeMap<(Slot, u64, Root), Arc<SyncCommitteeContribution>>,
+    /// Duties on all of which the cluster has agreed.
+    pub(crate) decided: Vec<Duty>,
     /// Whole selection proofs; the last is the subcommittee.
     pub(crate) selections: BTreeMap<(Duty, PubKey, u64), Arc<SignedData>>,
     /// Whose partial signatures are there.
@@ -305,6 +307,14 @@ impl AwaitAggregates for Neighbours {
         let known = self.known.lock().unwrap();
         let found = known.contributions.get(&(slot, subcommittee, block)).cloned();
         or_wait(found, known.no_answer.clone())
+    }
+    fn decided(&self, duty: Duty) -> BoxFuture<'_, ()> {
+        let decided = self.known.lock().unwrap().decided.contains(&duty);
+        Box::pin(async move {
+            if !decided {
+                std::future::pending().await
+            }
+        })
     }
 }
 

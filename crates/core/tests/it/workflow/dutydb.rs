@@ -252,3 +252,31 @@ async fn remains_of_a_trimmed_duty_do_not_keep_the_node_from_starting_when_the_c
     assert!(b.store(1, 2, 8).await.is_err());
     b.store(2, 2, 8).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_learns_that_all_contributions_of_a_slot_are_agreed_on() {
+    use trireme_core::data::UnsignedDataSet;
+    use trireme_eth2::SyncCommitteeContribution;
+    let b = bench().await;
+    let duty = Duty::new(Slot(1), DutyType::SyncContribution);
+    assert!(b.db.await_decided(duty).now_or_never().is_none());
+    let one = SyncCommitteeContribution {
+        slot: Slot(1),
+        ..SyncCommitteeContribution::default()
+    };
+    let set = UnsignedDataSet([(key(1), UnsignedData::Contributions(vec![one.clone()]))].into());
+    let cx = cx_source(timing(SPE)).cx(duty);
+    let (db, learnt) = (Arc::clone(&b.db), b.db.await_decided(duty));
+    let (stored, ()) = tokio::join!(db.store(cx, Arc::new(set)), learnt);
+    stored.unwrap();
+    let there = b
+        .db
+        .await_contribution(Slot(1), 0, one.beacon_block_root)
+        .now_or_never();
+    assert_eq!(*there.unwrap().unwrap(), one);
+    // After a restart too.
+    let b = b.restarted(usize::MAX).await;
+    assert!(b.db.await_decided(duty).now_or_never().is_some());
+    let other = Duty::new(Slot(2), DutyType::SyncContribution);
+    assert!(b.db.await_decided(other).now_or_never().is_none());
+}

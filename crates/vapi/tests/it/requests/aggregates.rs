@@ -110,6 +110,30 @@ async fn the_agreed_contribution_comes_as_json_or_ssz() {
     assert_eq!(in_ssz.body, contribution().as_ssz_bytes());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_the_clusters_agreement_does_not_have_is_refused_at_once() {
+    let k = keyed();
+    k.decided();
+    k.in_sync_committee();
+    let began = tokio::time::Instant::now();
+    k.bench.get(&ask(3)).await.error(408);
+    k.bench.get(&ask_contribution(1)).await.error(408);
+    assert!(began.elapsed().as_secs() >= 20, "held while it may still come");
+    let duties = [Aggregator, SyncContribution].map(|kind| Duty::new(SLOT, kind));
+    k.bench.know(|known| known.decided = duties.into());
+    let began = tokio::time::Instant::now();
+    let message = k.bench.get(&ask(3)).await.error(404);
+    assert!(message.contains("agreed on the aggregates of slot 70"), "{message}");
+    let message = k.bench.get(&ask_contribution(1)).await.error(404);
+    assert!(message.contains("of sync subcommittee 1"), "{message}");
+    assert!(began.elapsed().as_secs() < 1);
+    // What it has comes.
+    let key = (SLOT, 1, Root([3; 32]));
+    k.bench
+        .know(|known| drop(known.contributions.insert(key, Arc::new(contribution()))));
+    assert_eq!(k.bench.get(&ask_contribution(1)).await.status, 200);
+}
+
 #[tokio::test]
 async fn signed_aggregates_with_the_clusters_proof_are_taken() {
     let k = keyed();
