@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use trireme_core::{
-    Duty, DutyType, UnixTime, answers::NoAnswer, dutydb::DutyDb, journal::Journal, life::Life, ports::Clock,
-    step::ErrorKind,
+    Duty, DutyType, UnixTime, answers::NoAnswer, data::UnsignedData, dutydb::DutyDb, journal::Journal, life::Life,
+    ports::Clock, step::ErrorKind,
 };
 use trireme_eth2::{CommitteeIndex, Slot, ValidatorIndex};
 
@@ -78,6 +78,26 @@ async fn decided_data_reach_waiters_by_committee_and_by_committee_zero() {
         b.db.pubkey_by_attestation(Slot(1), CommitteeIndex(1), ValidatorIndex(2)),
         None
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_electra_committee_zero_has_its_own_data_whoever_else_attests() {
+    let b = bench().await;
+    let mut set = decided(Slot(1), 3, 9);
+    for value in set.0.values_mut() {
+        let UnsignedData::Attestation(att) = value else {
+            panic!("not an attestation")
+        };
+        // Validator 3, the last of all, is in committee 0; data name their committee.
+        att.duty.committee_index.0 = 3 - att.duty.validator_index.0;
+        att.data.index = att.duty.committee_index;
+    }
+    let cx = cx_source(timing(SPE)).cx(Duty::new(Slot(1), DutyType::Attester));
+    Arc::clone(&b.db).store(cx, Arc::new(set)).await.unwrap();
+    for committee in [0, 1, 2] {
+        let data = b.db.await_attestation(Slot(1), CommitteeIndex(committee)).await;
+        assert_eq!(data.unwrap().index, CommitteeIndex(committee));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +177,6 @@ async fn data_of_an_ended_duty_are_forgotten_and_never_taken_again() {
 
 #[tokio::test(start_paused = true)]
 async fn another_key_for_a_validators_index_is_refused() {
-    use trireme_core::data::UnsignedData;
     let b = bench().await;
     b.store(1, 2, 9).await.unwrap();
     let duty = Duty::new(Slot(1), DutyType::Attester);
@@ -173,7 +192,6 @@ async fn another_key_for_a_validators_index_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_vote_of_another_slot_or_epoch_than_the_duty_is_refused_and_nothing_of_it_is_seen() {
-    use trireme_core::data::UnsignedData;
     use trireme_eth2::Epoch;
     let b = bench().await;
     let duty = Duty::new(Slot(5), DutyType::Attester);
@@ -208,9 +226,9 @@ async fn a_vote_of_another_slot_or_epoch_than_the_duty_is_refused_and_nothing_of
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_block_of_another_slot_than_the_duty_is_refused() {
+async fn vc_28_a_block_of_another_slot_than_the_duty_is_refused() {
     use trireme_core::{
-        data::{UnsignedData, UnsignedDataSet},
+        data::UnsignedDataSet,
         ports::{BeaconNode as _, ProduceBlock},
     };
     let b = bench().await;
@@ -269,10 +287,9 @@ async fn who_waits_learns_that_all_contributions_of_a_slot_are_agreed_on() {
     let (db, learnt) = (Arc::clone(&b.db), b.db.await_decided(duty));
     let (stored, ()) = tokio::join!(db.store(cx, Arc::new(set)), learnt);
     stored.unwrap();
-    let there = b
-        .db
-        .await_contribution(Slot(1), 0, one.beacon_block_root)
-        .now_or_never();
+    let there =
+        b.db.await_contribution(Slot(1), 0, one.beacon_block_root)
+            .now_or_never();
     assert_eq!(*there.unwrap().unwrap(), one);
     // After a restart too.
     let b = b.restarted(usize::MAX).await;
