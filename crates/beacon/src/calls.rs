@@ -9,6 +9,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Call {
     NodeVersion,
+    /// The execution client behind the beacon node.
+    ExecutionVersion,
     Syncing,
     PeerCount,
     Genesis,
@@ -55,6 +57,7 @@ impl Call {
     pub(crate) const fn endpoint(self) -> &'static str {
         match self {
             Self::NodeVersion => "/eth/v1/node/version",
+            Self::ExecutionVersion => "/eth/v2/node/version",
             Self::Syncing => "/eth/v1/node/syncing",
             Self::PeerCount => "/eth/v1/node/peer_count",
             Self::Genesis => "/eth/v1/beacon/genesis",
@@ -87,7 +90,7 @@ impl Call {
     /// Name in metrics, Charon's (observability.md 2).
     pub(crate) const fn label(self) -> &'static str {
         match self {
-            Self::NodeVersion => "node_version",
+            Self::NodeVersion | Self::ExecutionVersion => "node_version",
             Self::Syncing => "node_syncing",
             Self::PeerCount => "node_peer_count",
             Self::Genesis => "genesis",
@@ -133,7 +136,7 @@ impl Call {
             | Self::SubmitSyncMessages
             | Self::SubmitContributions => Class::Quick,
             Self::SubmitProposal | Self::SubmitBlindedProposal => Class::PublishBlock,
-            Self::NodeVersion | Self::Syncing | Self::Spec => Class::Status,
+            Self::NodeVersion | Self::ExecutionVersion | Self::Syncing | Self::Spec => Class::Status,
             Self::PeerCount
             | Self::Genesis
             | Self::Validators
@@ -158,6 +161,7 @@ impl Call {
             | Self::SubmitRegistrations
             | Self::Preparations => true,
             Self::NodeVersion
+            | Self::ExecutionVersion
             | Self::Syncing
             | Self::PeerCount
             | Self::Genesis
@@ -179,9 +183,9 @@ impl Call {
     }
 
     /// Whether a beacon node that fails this call is left out until the next look at it (VC-04). A builder that is away
-    /// says nothing about the beacon node.
+    /// says nothing about the beacon node, nor does a question that many do not know.
     pub(crate) const fn offline_on_failure(self) -> bool {
-        !matches!(self, Self::SubmitRegistrations)
+        !matches!(self, Self::SubmitRegistrations | Self::ExecutionVersion)
     }
 }
 

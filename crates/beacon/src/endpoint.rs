@@ -31,6 +31,9 @@ pub(crate) enum Role {
     Fallback,
 }
 
+/// How often a beacon node is asked for its execution client.
+const EXECUTION_EVERY: Duration = Duration::from_secs(600);
+
 /// What is known of a beacon node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Standing {
@@ -43,6 +46,8 @@ struct Standing {
     look: u64,
     /// When it ended.
     looked: Option<Instant>,
+    /// When its execution client was asked for last.
+    execution: Option<Instant>,
 }
 
 /// One of several beacon nodes.
@@ -63,6 +68,7 @@ impl Endpoint {
             head: None,
             look: 0,
             looked: None,
+            execution: None,
         };
         Self {
             role,
@@ -225,7 +231,12 @@ impl Endpoint {
         });
         let spec = self.counted(Call::Spec, self.client.read_spec());
         let syncing = self.counted(Call::Syncing, self.client.syncing());
-        let (version, spec, syncing) = futures::join!(version, spec, syncing);
+        let execution = async {
+            if self.execution_is_due() {
+                self.client.note_execution_client().await;
+            }
+        };
+        let (version, spec, syncing, ()) = futures::join!(version, spec, syncing, execution);
         let offline = |e: BeaconError| Look {
             status: Status::Offline,
             said: None,
@@ -282,6 +293,18 @@ impl Endpoint {
             said: Some(said),
             why,
         }
+    }
+
+    /// Whether to ask for the execution client again; if so, that counts as asked.
+    fn execution_is_due(&self) -> bool {
+        let mut standing = self.lock();
+        let due = standing
+            .execution
+            .is_none_or(|asked| asked.elapsed() >= EXECUTION_EVERY);
+        if due {
+            standing.execution = Some(Instant::now());
+        }
+        due
     }
 
     async fn counted<T>(

@@ -40,6 +40,14 @@ struct VersionLabel {
     beacon_id: String,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExecutionLabel {
+    version: String,
+}
+
+/// Characters of an execution client's version; the beacon node hands on what it was told.
+const LONGEST_VERSION: usize = 128;
+
 /// Handles of the beacon client's metrics; clones share their values.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -62,6 +70,9 @@ pub struct Metrics {
     version: Family<VersionLabel, Gauge>,
     /// The version that each beacon node told last.
     versions: Arc<Mutex<BTreeMap<String, String>>>,
+    execution: Family<ExecutionLabel, Gauge>,
+    /// The execution client that each beacon node told last.
+    executions: Arc<Mutex<BTreeMap<String, String>>>,
     peers: Gauge,
 }
 
@@ -92,6 +103,11 @@ impl Metrics {
             "app_beacon_node_version",
             "Constant 1 with the beacon node's version",
             new.version.clone(),
+        );
+        registry.register(
+            "app_execution_layer_version",
+            "Constant 1 with name and version of the execution client behind a beacon node",
+            new.execution.clone(),
         );
         registry.register("app_beacon_node_peers", "Peers of the beacon node", new.peers.clone());
         new
@@ -188,6 +204,7 @@ impl Metrics {
             touch(family);
         }
         touch(&self.version);
+        touch(&self.execution);
     }
 
     pub(crate) fn peers(&self, connected: u64) {
@@ -273,6 +290,20 @@ impl Metrics {
         }
         self.version.get_or_create(&label(version)).set(1);
     }
+
+    /// `told` is a foreign text. Several beacon nodes may have the same execution client.
+    pub(crate) fn execution(&self, address: &str, told: &str) {
+        let told: String = told.chars().take(LONGEST_VERSION).collect();
+        let label = |version: &str| ExecutionLabel {
+            version: version.to_owned(),
+        };
+        let mut all = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.insert(address.to_owned(), told.clone());
+        if let Some(gone) = before.filter(|before| all.values().all(|other| other != before)) {
+            self.execution.remove(&label(&gone));
+        }
+        self.execution.get_or_create(&label(&told)).set(1);
+    }
 }
 
 fn at(address: &str) -> AddressLabel {
@@ -309,6 +340,8 @@ impl Default for Metrics {
             reorg_depth: Family::new_with_constructor(|| Histogram::new(BUCKETS_F)),
             version: Family::default(),
             versions: Arc::default(),
+            execution: Family::default(),
+            executions: Arc::default(),
             peers: Gauge::default(),
         }
     }

@@ -41,6 +41,8 @@ pub struct NodeConfig {
     pub push: Option<PushConfig>,
     /// `--debug-address`; `None` serves nothing.
     pub debug_address: Option<String>,
+    /// `--proc-directory`: where the other programs of the stack are looked for; `None` looks for none.
+    pub proc_directory: Option<PathBuf>,
     /// `--loki-*` and `--otlp-*`, as they were given to the log; they open when the node knows its cluster.
     pub outlets: trireme_telemetry::Outlets,
     /// The network between the operators' nodes.

@@ -395,6 +395,9 @@ fn register(
     trireme_telemetry::logs::log_counters().register(&mut registry);
     let life = life.clone();
     telemetry::ProcessMetrics::new(move || life.running().values().sum()).register(&mut registry);
+    if let Some(proc) = &config.proc_directory {
+        telemetry::StackMetrics::new(proc).register(&mut registry);
+    }
     (Ready::new(&mut registry), HealthMetrics::register(&mut registry))
 }
 

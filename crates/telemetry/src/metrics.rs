@@ -11,9 +11,11 @@ use std::{
 use prometheus_client::{encoding::text::encode, metrics::family::Family, registry::Registry};
 
 mod process;
+mod stack;
 pub mod text;
 
 pub use process::ProcessMetrics;
+pub use stack::StackMetrics;
 pub use text::PROMETHEUS;
 
 /// The labels that every metric of a node carries.

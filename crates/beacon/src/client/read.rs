@@ -66,6 +66,18 @@ struct Flagged<T> {
 }
 
 #[derive(Deserialize)]
+struct Versions {
+    execution_client: Option<ExecutionClient>,
+}
+
+/// The engine API's `ClientVersionV1`, without code and commit.
+#[derive(Deserialize)]
+struct ExecutionClient {
+    name: String,
+    version: String,
+}
+
+#[derive(Deserialize)]
 struct Version {
     version: String,
 }
@@ -138,6 +150,20 @@ impl Client {
         } = self.read(self.get(Call::NodeVersion)).await?;
         self.metrics.version(self.address(), &version);
         Ok(version)
+    }
+
+    /// `GET /eth/v2/node/version`: notes the execution client behind the beacon node, if it tells. Many beacon nodes do not
+    /// know the question, which is no failure.
+    pub(crate) async fn note_execution_client(&self) {
+        let answer = self.read(self.get(Call::ExecutionVersion)).await;
+        if let Ok(Data {
+            data: Versions {
+                execution_client: Some(ExecutionClient { name, version }),
+            },
+        }) = answer
+        {
+            self.metrics.execution(self.address(), &format!("{name}/{version}"));
+        }
     }
 
     pub(super) async fn sync_status(&self) -> Result<SyncingStatus, BeaconError> {

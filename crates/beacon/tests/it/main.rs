@@ -18,3 +18,5 @@ mod rows;
 mod tls;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod versions;

@@ -23,12 +23,11 @@ const NICKNAME: usize = 32;
 const GRAFFITI: usize = 32;
 const GRAFFITI_TOKEN: usize = 4;
 
-const NOT_BUILT: [(&str, &str); 7] = [
+const NOT_BUILT: [(&str, &str); 6] = [
     (
         "execution-client-rpc-endpoint",
         "signatures of smart-contract wallets are refused",
     ),
-    ("proc-directory", "other programs of the stack are not looked for"),
     ("jaeger-address", "no traces are sent"),
     ("jaeger-service", "no traces are sent"),
     ("p2p-udp-address", "connections are made over TCP"),
@@ -86,6 +85,7 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
         push: push(flags, given_flags, p),
         monitoring_address: given(&flags.monitoring_address).map(|a| address("monitoring-address", a, p)),
         debug_address: given(&flags.debug_address).map(|a| address("debug-address", a, p)),
+        proc_directory: given(&flags.proc_directory).map(Into::into),
         outlets: outlets(flags, p),
         p2p: p2p(&flags.p2p, p, &mut warnings),
         proposals: proposals(flags, p),
@@ -442,7 +442,7 @@ mod tests {
         let given = [
             "run",
             "--beacon-node-endpoints=http://bn:5052",
-            "--proc-directory=/proc",
+            "--jaeger-address=there",
         ];
         let flags = Only::try_parse_from(given).unwrap().flags;
         let warnings = |given: &[&str]| {
@@ -451,8 +451,8 @@ mod tests {
         };
         assert_eq!(warnings(&["beacon-node-endpoints"]), [""; 0]);
         assert_eq!(
-            warnings(&["beacon-node-endpoints", "proc-directory"]),
-            ["--proc-directory has no effect yet: other programs of the stack are not looked for"]
+            warnings(&["beacon-node-endpoints", "jaeger-address"]),
+            ["--jaeger-address has no effect yet: no traces are sent"]
         );
         let command = Only::command();
         for (flag, _) in NOT_BUILT {

@@ -134,6 +134,7 @@ impl Cluster {
             },
             monitoring_address: Some(free_address().await),
             debug_address: None,
+            proc_directory: None,
             outlets: trireme_telemetry::Outlets::default(),
             p2p: P2pConfig {
                 relays: Vec::new(),

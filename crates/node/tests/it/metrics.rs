@@ -16,7 +16,10 @@ use trireme_p2p::{P2pMetrics, relay::RelayMetrics};
 use trireme_telemetry::{
     health::HealthMetrics,
     logs::log_counters,
-    metrics::text::{Sample, Samples, prometheus},
+    metrics::{
+        StackMetrics,
+        text::{Sample, Samples, prometheus},
+    },
 };
 
 use super::{
@@ -35,18 +38,6 @@ const CONSTANT: [&str; 6] = [
 ];
 /// Labels that Prometheus, Grafana or the text format itself add.
 const FROM_OUTSIDE: [&str; 4] = ["job", "instance", "le", "quantile"];
-
-/// Metrics of Charon that a node does not have yet, and why.
-const LATER: &[(&str, &str)] = &[
-    (
-        "app_execution_layer_version",
-        "the beacon node is not asked for its execution client",
-    ),
-    (
-        "app_validator_stack_params",
-        "other programs of the stack are not looked for",
-    ),
-];
 
 /// What is known of one metric.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -111,6 +102,10 @@ fn components() -> BTreeMap<String, Known> {
     HealthMetrics::register(r).touch();
     log_counters().touch();
     log_counters().register(r);
+    let proc = tempfile::tempdir().unwrap();
+    std::fs::create_dir(proc.path().join("1")).unwrap();
+    std::fs::write(proc.path().join("1/cmdline"), "geth\0--http\0").unwrap();
+    StackMetrics::new(proc.path()).register(r);
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
     read(&prometheus(&text))
@@ -258,12 +253,8 @@ mod vectors {
         trireme_vectors::each("dashboards", "metric-catalogue", |e| {
             let catalogue: Catalogue = e.parse();
             for entry in &catalogue.metrics {
-                let later = later(&entry.name);
-                let known = node.get(&entry.name).or_else(|| relay.get(&entry.name));
-                let Some(known) = known.filter(|_| !later) else {
-                    if known.is_some() == later {
-                        wrong.push(format!("{}: there or not, contrary to the list LATER", entry.name));
-                    }
+                let Some(known) = node.get(&entry.name).or_else(|| relay.get(&entry.name)) else {
+                    wrong.push(format!("{} is not exported", entry.name));
                     continue;
                 };
                 if known.kind != entry.r#type {
@@ -294,11 +285,6 @@ mod vectors {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
-    /// Whether a metric is not there yet.
-    fn later(name: &str) -> bool {
-        LATER.iter().any(|(later, _)| *later == name)
-    }
-
     /// The metric that a series belongs to.
     fn metric_of<'a>(all: &'a BTreeMap<String, Known>, series: &str) -> Option<(&'a String, &'a Known)> {
         let bases = ["", "_bucket", "_sum", "_count"].map(|suffix| series.strip_suffix(suffix));
@@ -317,9 +303,6 @@ mod vectors {
             let usage: Usage = e.parse();
             assert!(!usage.node_metrics.is_empty());
             for (series, dashboards) in &usage.node_metrics {
-                if later(series) {
-                    continue;
-                }
                 let Some((name, known)) = metric_of(&node, series) else {
                     panic!("{series} is not exported");
                 };
@@ -364,7 +347,7 @@ mod vectors {
             }
             let Some((name, known)) = metric_of(node, token) else {
                 // Names of panels and variables share the prefix; those with a selector are series.
-                assert!(selector.is_none() || later(token), "{token} is not exported");
+                assert!(selector.is_none(), "{token} is not exported");
                 continue;
             };
             found += 1;
