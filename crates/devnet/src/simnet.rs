@@ -19,7 +19,7 @@ use trireme_cluster::{Lock, Networks};
 use trireme_eth2::Fork;
 use trireme_tbls::SecretKey;
 use trireme_testutil::{
-    judge::{ChainConfig, Judge, JudgeConfig, Server, wall_clock},
+    judge::{ChainConfig, Garbler, Judge, JudgeConfig, Server, wall_clock},
     vc::{ValidatorClient, VcConfig},
 };
 
@@ -43,6 +43,8 @@ pub struct SimnetConfig {
     pub lock_file: PathBuf,
     /// Length of a slot; fractions of a second are cut, and it lasts at least one.
     pub slot_duration: Duration,
+    /// Whether the beacon node answers with random data, half of the time, once its node has begun.
+    pub fuzz: bool,
     /// A validator client, if wanted.
     pub client: Option<SimnetClient>,
 }
@@ -60,6 +62,7 @@ pub struct SimnetClient {
 #[derive(Debug)]
 pub struct Simnet {
     server: Server,
+    garbler: Option<Garbler>,
     _client: Option<ValidatorClient>,
 }
 
@@ -87,9 +90,17 @@ impl Simnet {
         let server = Server::start(Judge::with(judge), now.clone())
             .await
             .map_err(|e| DevnetError::Config(e.to_string()))?;
+        let garbler = if config.fuzz {
+            let began = now().as_secs();
+            let garbler = Garbler::start(server.url(), began).await;
+            Some(garbler.map_err(|e| DevnetError::Config(e.to_string()))?)
+        } else {
+            None
+        };
         let client = keys.map(|(url, keys)| ValidatorClient::start(VcConfig::new(url, keys, now)));
         Ok(Self {
             server,
+            garbler,
             _client: client,
         })
     }
@@ -97,7 +108,7 @@ impl Simnet {
     /// The beacon node's URL.
     #[must_use]
     pub fn url(&self) -> String {
-        self.server.url()
+        self.garbler.as_ref().map_or_else(|| self.server.url(), Garbler::url)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 use tracing::Level;
+use trireme_beacon::{Broadcast, PoolConfig};
 use trireme_core::ports::{BeaconError, BeaconNode as _};
 use trireme_eth2::{
     Epoch, ForkedBlock, ProposalResponse, Root, Slot, Uint256, ValidatorIndex, VersionedProposal, altair, phase0,
@@ -11,7 +12,7 @@ use trireme_eth2::{
 use trireme_testutil::sim::Lines;
 
 use super::{
-    calls::ask,
+    calls::{ask, block},
     fleet::{Bn, Fleet, Manner, root},
 };
 
@@ -52,7 +53,15 @@ async fn proposing() -> Fleet {
 }
 
 async fn proposing_by(n: usize) -> Fleet {
-    let fleet = Fleet::with(n, |bns, _| bns.iter().for_each(no_forks)).await;
+    proposing_with(n, |_| {}).await
+}
+
+async fn proposing_with(n: usize, change: impl FnOnce(&mut PoolConfig)) -> Fleet {
+    let fleet = Fleet::with(n, |bns, config| {
+        bns.iter().for_each(no_forks);
+        change(config);
+    })
+    .await;
     for bn in &fleet.bns {
         let duty = json!({"pubkey": format!("0x{}", "aa".repeat(48)), "validator_index": "7", "slot": "100"});
         let duties = json!({"dependent_root": root(5), "execution_optimistic": false, "data": [duty]});
@@ -175,6 +184,24 @@ async fn block_is_taken_where_no_beacon_node_can_say_whether_the_parent_exists()
         bn.set(BLOCK, Manner::Say(phase0_block(|b| b.parent_root = Root([66; 32]))));
     }
     fleet.pool.produce_block(ask(SLOT)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn vc_16_beacon_node_for_proposals_is_told_of_blocks_at_once_and_makes_them_last() {
+    let fleet = proposing_with(2, |config| {
+        config.fallbacks = vec![config.endpoints.pop().unwrap()];
+        config.broadcast = Broadcast::parse(&["blocks"]).unwrap();
+    })
+    .await;
+    let made = || [0, 1].map(|at: usize| fleet.bns[at].times(BLOCK).len());
+    fleet.pool.produce_block(ask(SLOT)).await.unwrap();
+    assert_eq!(made(), [1, 0]);
+    fleet.bns[0].fail(BLOCK);
+    fleet.pool.produce_block(ask(SLOT)).await.unwrap();
+    assert_eq!(made(), [2, 1], "only when no other makes one");
+    fleet.pool.submit_proposal(block()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(fleet.bns[1].times("/eth/v2/beacon/blocks").len(), 1);
 }
 
 const HEADERS: &str = "/eth/v1/beacon/headers/";

@@ -23,7 +23,7 @@ const NICKNAME: usize = 32;
 const GRAFFITI: usize = 32;
 const GRAFFITI_TOKEN: usize = 4;
 
-const NOT_BUILT: [(&str, &str); 6] = [
+const NOT_BUILT: [(&str, &str); 5] = [
     (
         "execution-client-rpc-endpoint",
         "signatures of smart-contract wallets are refused",
@@ -32,10 +32,6 @@ const NOT_BUILT: [(&str, &str); 6] = [
     ("jaeger-service", "no traces are sent"),
     ("p2p-udp-address", "connections are made over TCP"),
     ("manifest-file", "the cluster lock is used"),
-    (
-        "simnet-beacon-mock-fuzz",
-        "the embedded beacon node answers as it should",
-    ),
 ];
 
 /// Checked settings of a node.

@@ -16,6 +16,8 @@ use crate::{
 pub struct Simnet {
     /// Length of a slot.
     slot_duration: Duration,
+    /// Whether it answers with random data.
+    fuzz: bool,
     /// Where the key shares of the validator client lie; without them there is none.
     keys: Option<PathBuf>,
 }
@@ -26,6 +28,13 @@ impl Simnet {
         let beacon = problems.bool("simnet-beacon-mock", &flags.simnet_beacon_mock);
         let client = problems.bool("simnet-validator-mock", &flags.simnet_validator_mock);
         let slot_duration = problems.duration("simnet-slot-duration", &flags.simnet_slot_duration);
+        let fuzz = problems.bool("simnet-beacon-mock-fuzz", &flags.simnet_beacon_mock_fuzz);
+        if fuzz && !beacon {
+            problems.add(
+                "simnet-beacon-mock-fuzz",
+                "needs --simnet-beacon-mock, whose answers it is about",
+            );
+        }
         if client && !beacon {
             problems.add(
                 "simnet-validator-mock",
@@ -40,6 +49,7 @@ impl Simnet {
         }
         beacon.then(|| Self {
             slot_duration,
+            fuzz,
             keys: client.then(|| PathBuf::from(&flags.simnet_validator_keys_dir)),
         })
     }
@@ -55,6 +65,7 @@ impl Simnet {
         let config = SimnetConfig {
             lock_file: node.lock_file.clone(),
             slot_duration: self.slot_duration,
+            fuzz: self.fuzz,
             client: self.keys.map(|keys| SimnetClient {
                 url: format!("http://{address}"),
                 keys,

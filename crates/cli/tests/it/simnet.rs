@@ -12,6 +12,7 @@ fn config(folder: &Path, node: usize, keys_of: Option<usize>) -> SimnetConfig {
     SimnetConfig {
         lock_file: node_folder(node).join("cluster-lock.json"),
         slot_duration: Duration::from_millis(2_900),
+        fuzz: false,
         client: keys_of.map(|n| SimnetClient {
             // Nobody listens there; the client waits.
             url: "http://127.0.0.1:9".to_owned(),
@@ -51,6 +52,25 @@ async fn every_node_of_a_cluster_has_the_same_chain_and_whole_seconds_for_its_sl
         genesis["data"]["genesis_validators_root"], hoodi,
         "what is signed for this chain must be worth nothing on the cluster's network"
     );
+}
+
+#[tokio::test]
+async fn beacon_node_with_random_answers_tells_the_truth_about_its_chain_only() {
+    let dir = tempfile::tempdir().unwrap();
+    create(dir.path(), &["--nodes=3", "--num-validators=2"]).unwrap();
+    let truth = Simnet::start(&config(dir.path(), 0, None)).await.unwrap();
+    let mut garbled = config(dir.path(), 0, None);
+    garbled.fuzz = true;
+    let garbled = Simnet::start(&garbled).await.unwrap();
+    for path in ["/eth/v1/beacon/genesis", "/eth/v1/config/spec"] {
+        assert_eq!(get(&truth, path).await, get(&garbled, path).await, "{path}");
+    }
+    let url = format!("{}/eth/v1/beacon/states/head/fork", garbled.url());
+    let mut answers = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        answers.insert(reqwest::get(&url).await.unwrap().bytes().await.unwrap());
+    }
+    assert!(answers.len() > 3, "{answers:?}");
 }
 
 #[tokio::test]
