@@ -8,6 +8,7 @@
 mod attestation;
 mod config;
 mod face;
+mod order;
 mod parent;
 mod read;
 mod submit;
@@ -191,16 +192,6 @@ impl Pool {
         Self { shared }
     }
 
-    /// The best primary one by its position in the configuration, for streams that only one can serve.
-    #[must_use]
-    pub fn best_primary(&self) -> Option<usize> {
-        let ranked = self.shared.ranked(Call::AttestationData);
-        let best = ranked
-            .into_iter()
-            .find(|e| e.role == Role::Primary && e.status().usable())?;
-        self.shared.endpoints.iter().position(|e| Arc::ptr_eq(e, &best))
-    }
-
     /// How many beacon nodes are how far.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -356,14 +347,15 @@ impl Shared {
         lock(&self.seen).heads.slot_of(block)
     }
 
+    /// The slot of the newest head that any of them told of.
+    fn best_head(&self) -> Option<Slot> {
+        let heads = self.endpoints.iter().filter_map(|e| e.head());
+        heads.map(|(slot, _)| slot).max()
+    }
+
     /// All of them, the better ones first: by role, status, score, and the operator's order.
     fn ranked(&self, call: Call) -> Vec<Arc<Endpoint>> {
-        let best_head = self
-            .endpoints
-            .iter()
-            .filter_map(|e| e.head())
-            .map(|(slot, _)| slot)
-            .max();
+        let best_head = self.best_head();
         let quickest = |role: Role| {
             let usable = self
                 .endpoints

@@ -323,7 +323,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
         config,
         vapi_settings,
         &workflow,
-        Arc::new(move || beacons.best_primary()),
+        beacons,
         Arc::clone(&requests),
         &vapi,
         &registry,

@@ -2,11 +2,15 @@
 //!
 //! Not here: the routes (`trireme-vapi`), what is answered before the start (`early`).
 
-use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicU64};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+};
 
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use trireme_beacon::Topic;
 use trireme_core::life::Life;
 use trireme_vapi::TlsError;
 
@@ -21,11 +25,11 @@ pub(crate) fn settings(config: &NodeConfig) -> Result<trireme_vapi::Config, Node
     let asked = &config.validator_api;
     let mut settings = trireme_vapi::Config::new(about::node_version(&config.version));
     (settings.allow_list, settings.json_only) = (asked.allow_list, asked.json_only);
+    settings.origins = asked.origins.clone();
     if let Some((certificate, key)) = &asked.tls {
         let tls = trireme_vapi::Tls::read(certificate, key).map_err(|e| NodeError::Setting {
             flag: match e {
                 TlsError::Certificate { .. } | TlsError::Pair(_) => "--vc-tls-cert-file",
-    settings.origins = asked.origins.clone();
                 TlsError::Key { .. } => "--vc-tls-key-file",
             },
             reason: e.to_string(),
@@ -43,10 +47,6 @@ pub(crate) fn settings(config: &NodeConfig) -> Result<trireme_vapi::Config, Node
     Ok(settings)
 }
 
-/// The returned token is cancelled when the early server has given its listener back. With TLS there is none: clients'
-/// connections wait until the node is ready.
-pub(crate) fn serve_early(
-    life: &Life,
 /// Pages of the address that is listened at may read answers, if no others are named.
 pub(crate) fn listens_at(settings: &mut trireme_vapi::Config, listener: &TcpListener) {
     if let Ok(address) = listener.local_addr() {
@@ -54,6 +54,10 @@ pub(crate) fn listens_at(settings: &mut trireme_vapi::Config, listener: &TcpList
     }
 }
 
+/// The returned token is cancelled when the early server has given its listener back. With TLS there is none: clients'
+/// connections wait until the node is ready.
+pub(crate) fn serve_early(
+    life: &Life,
     listener: TcpListener,
     settings: &trireme_vapi::Config,
     stop: CancellationToken,
@@ -73,12 +77,29 @@ pub(crate) fn listens_at(settings: &mut trireme_vapi::Config, listener: &TcpList
     ended
 }
 
-/// The server of the workflow's validator API; `best` names the beacon node for streams.
+/// What the pool of beacon nodes knows, for the proxy.
+struct Known(Arc<trireme_beacon::Pool>);
+
+impl trireme_vapi::Standing for Known {
+    fn groups(&self) -> Vec<Vec<usize>> {
+        self.0.groups()
+    }
+
+    fn look_again(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.0.look_again())
+    }
+
+    fn subscribes_all(&self) -> bool {
+        self.0.broadcasts(Topic::Subscriptions)
+    }
+}
+
+/// The server of the workflow's validator API; what it passes on goes to the beacon nodes as `beacons` knows them.
 pub(crate) fn server(
     config: &NodeConfig,
     settings: trireme_vapi::Config,
     workflow: &Workflow,
-    best: trireme_vapi::Best,
+    beacons: Arc<trireme_beacon::Pool>,
     requests: Arc<AtomicU64>,
     life: &Life,
     registry: &Mutex<Registry>,
@@ -100,7 +121,7 @@ pub(crate) fn server(
     let proxy = trireme_vapi::Proxy::new(
         config.beacon.endpoints.iter().map(upstream).collect(),
         config.beacon.fallbacks.iter().map(upstream).collect(),
-        Some(best),
+        Some(Arc::new(Known(beacons))),
         &config.beacon.certificates,
     )
     .map_err(|e| NodeError::Setting {

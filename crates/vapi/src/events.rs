@@ -27,7 +27,7 @@ const WELL_KNOWN: [&str; 7] = [
 impl Proxy {
     /// Opens an event stream.
     pub(crate) async fn events(&self, request: &Passed) -> Result<Response, NoneAnswered> {
-        let mut waiting = self.best_first().into_iter();
+        let mut waiting = self.best_first().await.into_iter();
         let mut running = FuturesUnordered::new();
         let (mut reasons, mut refusal) = (Vec::new(), None);
         running.extend(waiting.next().map(|first| self.open(first, request)));
@@ -41,7 +41,7 @@ impl Proxy {
                 }
             };
             match next {
-                Some(Ok(answer)) if !answer.status().is_server_error() => return Ok(streamed(answer, None)),
+                Some(Ok(answer)) if !answer.status().is_server_error() => return Ok(streamed(answer, None, None)),
                 Some(Ok(answer)) => drop(refusal.get_or_insert(answer)),
                 Some(Err(reason)) => reasons.push(reason),
                 None => {}
@@ -53,7 +53,7 @@ impl Proxy {
             }
         }
         match refusal {
-            Some(answer) => Ok(streamed(answer, None)),
+            Some(answer) => Ok(streamed(answer, None, None)),
             None => Err(NoneAnswered::of(reasons)),
         }
     }

@@ -24,8 +24,10 @@
 //! * blocks, attestation data, aggregates and contributions are answered in SSZ to who prefers it; attestations are taken
 //!   in SSZ too;
 //! * paths under `debug`, of the keymanager API and with a segment `admin` are closed;
-//! * a beacon node that fails does not win over one that answers; committee subscriptions reach every beacon node; an
-//!   event topic that a beacon node does not know is left out;
+//! * what is passed on goes to the beacon nodes that are known to be good, never to one of another chain, and a failure does
+//!   not win over an answer; committee subscriptions reach every beacon node; an event topic that a beacon node does not
+//!   know is left out;
+//! * the root of the head is one that a beacon node says to be verified, as long as there is one;
 //! * what every client polls is asked for once for all of them (`shared`);
 //! * while stopping and over the limits the answer is 503 with a plain sentence.
 //!
@@ -38,9 +40,9 @@ mod behind;
 mod bodies;
 mod clients;
 mod config;
+mod cors;
 mod error;
 mod events;
-mod cors;
 pub mod fuzz;
 mod handlers;
 pub mod limits;
@@ -51,17 +53,20 @@ mod proxy;
 mod route;
 mod server;
 mod shared;
+mod standing;
+mod subscriptions;
 mod tls;
 
 pub use accept::Encoding;
 pub use config::{BadToken, Config, Token};
+pub use cors::{BadOrigin, Origins};
 pub use error::INTERNAL;
 pub use listener::{connection, serve};
 pub use metrics::Metrics;
-pub use proxy::{Best, NoClient, Proxy, Upstream};
-pub use cors::{BadOrigin, Origins};
+pub use proxy::{NoClient, Proxy, Upstream};
 pub use route::{Endpoint, Kind, Route, path_label, route, table};
 pub use server::Server;
+pub use standing::Standing;
 pub use tls::{Tls, TlsError};
 
 /// Reads a query as the routes do; for the fuzz target of the parameters' reader.

@@ -30,6 +30,8 @@ pub const LAST_WORD: Duration = Duration::from_millis(500);
 pub const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a beacon node's failure, or another's success where all are to be reached, waits for the other beacon nodes.
 pub const OTHERS: Duration = Duration::from_secs(1);
+/// After how long without an answer worse beacon nodes are asked too: a quarter of a slot.
+pub const WORSE: Duration = Duration::from_secs(3);
 /// After how long without an answer the next beacon node is asked for an event stream as well.
 pub const NEXT_STREAM: Duration = Duration::from_secs(2);
 /// Longest silence of the beacon node within a proxied answer; event streams are silent as long as they like.

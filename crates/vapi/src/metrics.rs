@@ -32,6 +32,7 @@ pub struct Metrics {
     latency: Histograms,
     proxy_latency: Histograms,
     user_agent: Family<Labels, Gauge>,
+    unverified_heads: Counter,
     last_agent: Mutex<String>,
     paths: Mutex<BTreeSet<String>>,
 }
@@ -46,6 +47,7 @@ impl Metrics {
             latency: histograms(),
             proxy_latency: histograms(),
             user_agent: Family::default(),
+            unverified_heads: Counter::default(),
             last_agent: Mutex::default(),
             paths: Mutex::default(),
         };
@@ -75,6 +77,11 @@ impl Metrics {
             "1 for the user agent seen last",
             m.user_agent.clone(),
         );
+        registry.register(
+            "core_validatorapi_unverified_head",
+            "Roots of heads handed out although no beacon node said that it had verified one",
+            m.unverified_heads.clone(),
+        );
         m
     }
 
@@ -85,6 +92,10 @@ impl Metrics {
         self.latency("", Duration::ZERO);
         self.proxy_latency("", Duration::ZERO);
         self.user_agent(b"x");
+    }
+
+    pub(crate) fn unverified_heads(&self) -> Counter {
+        self.unverified_heads.clone()
     }
 
     pub(crate) fn request(&self, endpoint: &'static str, body: Encoding) {

@@ -1,18 +1,11 @@
 //! Everything that this node does not answer itself goes to the beacon nodes and comes back as it is.
 //!
-//! Guarantees: the first beacon node that answers wins; one that fails (5xx) gives the others a second to do better.
-//! Fallbacks are asked only when no primary one has an answer. Subscriptions go to all primary ones. Answers are
-//! streamed. Neither hop-by-hop headers nor the credentials for the beacon nodes pass through.
-//! Not here: which paths are passed on (`route`), time limits (`server`).
+//! Guarantees: equally good beacon nodes are asked at once and the first that answers wins; worse ones, fallbacks among
+//! them, are asked when all better ones failed (5xx) or were silent for a part of a slot; one of another chain is never
+//! asked. Answers are streamed. Neither hop-by-hop headers nor the credentials for the beacon nodes pass through, nor where they are.
+//! Not here: which paths are passed on (`route`), who is better (`standing`), time limits (`server`).
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -21,7 +14,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::limits;
+use crate::{
+    limits,
+    standing::{AsConfigured, Standing},
+};
 
 /// One beacon node.
 #[derive(Clone)]
@@ -50,17 +46,45 @@ impl Upstream {
         }
     }
 
+    /// The beacon node's own path and query, which may be a key, go with every request.
     fn target(&self, path_and_query: &str) -> Url {
         let mut url = self.url.clone();
         let (path, query) = path_and_query
             .split_once('?')
             .map_or((path_and_query, None), |(p, q)| (p, Some(q)));
-        url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
-        url.set_query(query);
+        url.set_path(&format!("{}{path}", self.base_path()));
+        let own = self.url.query().filter(|own| !own.is_empty());
+        let both: Vec<&str> = own.into_iter().chain(query).collect();
+        url.set_query((!both.is_empty()).then(|| both.join("&")).as_deref());
+        url.set_fragment(None);
         // The client turns user info into a header by itself only for some schemes; it is done in `headers_for`.
         let _ = url.set_username("");
         let _ = url.set_password(None);
         url
+    }
+
+    fn base_path(&self) -> &str {
+        self.url.path().trim_end_matches('/')
+    }
+
+    /// Where a redirection by the beacon node leads at this node: the path without what is the beacon node's own. `None`
+    /// if it leads elsewhere, which the client must not learn and could not use.
+    fn here(&self, answered: &Url, location: &str) -> Option<HeaderValue> {
+        let to = answered.join(location).ok()?;
+        if to.origin() != self.url.origin() {
+            return None;
+        }
+        let path = to.path().strip_prefix(self.base_path())?;
+        if !path.starts_with('/') {
+            return None;
+        }
+        let own = self.url.query().unwrap_or_default();
+        let query = to.query().unwrap_or_default();
+        let query = query
+            .strip_prefix(own)
+            .map_or(query, |rest| rest.trim_start_matches('&'));
+        let mark = if query.is_empty() { "" } else { "?" };
+        HeaderValue::from_str(&format!("{path}{mark}{query}")).ok()
     }
 
     fn headers_for(&self, client: &HeaderMap) -> HeaderMap {
@@ -144,18 +168,26 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
     out
 }
 
-/// What of a beacon node's answer concerns only the two of us.
-fn for_client(headers: &HeaderMap) -> HeaderMap {
+/// The headers of an answer without what concerns only the beacon node and us.
+fn for_client(headers: &HeaderMap, from: Option<&Upstream>, answered: &Url) -> HeaderMap {
     let mut out = passed_on(headers);
     for name in [header::SET_COOKIE, header::WWW_AUTHENTICATE] {
         out.remove(name);
     }
-    let location = out
-        .get(header::LOCATION)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| Url::parse(v).ok());
-    if location.is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
-        out.remove(header::LOCATION);
+    // Which pages may read it is for this node to say.
+    let about_pages: Vec<HeaderName> = out
+        .keys()
+        .filter(|n| n.as_str().starts_with("access-control-"))
+        .cloned()
+        .collect();
+    for name in about_pages {
+        out.remove(name);
+    }
+    if let Some(location) = out.remove(header::LOCATION)
+        && let Ok(location) = location.to_str()
+        && let Some(here) = from.and_then(|upstream| upstream.here(answered, location))
+    {
+        out.insert(header::LOCATION, here);
     }
     out
 }
@@ -185,16 +217,12 @@ impl NoneAnswered {
     }
 }
 
-/// Which primary beacon node is best for a stream; given by whoever measures them.
-pub type Best = Arc<dyn Fn() -> Option<usize> + Send + Sync>;
-
 /// The beacon nodes as seen by the proxy.
 pub struct Proxy {
     client: reqwest::Client,
-    primaries: Vec<Upstream>,
-    fallbacks: Vec<Upstream>,
-    best: Best,
-    winner: AtomicUsize,
+    /// Primary ones first.
+    upstreams: Vec<Upstream>,
+    standing: Arc<dyn Standing>,
 }
 
 /// The proxy's HTTP client could not be made.
@@ -231,15 +259,15 @@ fn read(files: &[PathBuf]) -> Result<Vec<reqwest::Certificate>, NoClient> {
 }
 
 impl Proxy {
-    /// A proxy to these beacon nodes. `best` names a primary one by position; `None` leaves the choice to the proxy, which takes
-    /// the one that answered last. The authorities in `certificates`, PEM files, are trusted besides the system's.
+    /// A proxy to these beacon nodes. `standing` knows who is good; without it, all primary ones are, then the fallbacks.
+    /// The authorities in `certificates`, PEM files, are trusted besides the system's.
     ///
     /// # Errors
     /// If the TLS library finds no certificates, or a file has none.
     pub fn new(
         primaries: Vec<Upstream>,
         fallbacks: Vec<Upstream>,
-        best: Option<Best>,
+        standing: Option<Arc<dyn Standing>>,
         certificates: &[PathBuf],
     ) -> Result<Self, NoClient> {
         // Some other part of the process may have done this; either way there is a provider afterwards.
@@ -251,119 +279,102 @@ impl Proxy {
             .connect_timeout(Duration::from_secs(5))
             .tls_certs_merge(read(certificates)?)
             .build()?;
+        let (primary, mut upstreams) = (primaries.len(), primaries);
+        upstreams.extend(fallbacks);
+        let as_configured = AsConfigured {
+            primaries: primary,
+            all: upstreams.len(),
+        };
         Ok(Self {
             client,
-            primaries,
-            fallbacks,
-            best: best.unwrap_or_else(|| Arc::new(|| None)),
-            winner: AtomicUsize::new(0),
+            upstreams,
+            standing: standing.unwrap_or_else(|| Arc::new(as_configured)),
         })
     }
 
-    /// Sends the request to all primary beacon nodes at once; the first that answers wins.
+    /// All of them, by position.
+    pub(crate) fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    pub(crate) fn standing(&self) -> &dyn Standing {
+        self.standing.as_ref()
+    }
+
+    /// Asks the best beacon nodes at once, then the next best; the first answer that is no failure wins.
     pub(crate) async fn pass(&self, request: &Passed) -> Result<Response, NoneAnswered> {
-        let to_all = request.method == Method::POST && request.path_and_query.ends_with("_committee_subscriptions");
-        let first = if to_all {
-            self.broadcast(request).await
-        } else {
-            self.race(&self.primaries, request).await.map(|(at, answer)| {
-                self.winner.store(at, Ordering::Relaxed);
-                answer
-            })
-        };
-        let answer = match first {
-            Ok(answer) if !is_down(&answer) || self.fallbacks.is_empty() => answer,
-            Err(why) if self.fallbacks.is_empty() => return Err(why),
-            Ok(answer) => match self.race(&self.fallbacks, request).await {
-                Ok((_, better)) if !better.status().is_server_error() => better,
-                Ok(_) | Err(_) => answer,
-            },
-            Err(_) => self.race(&self.fallbacks, request).await?.1,
-        };
-        Ok(streamed(answer, Some(limits::PROXY_IDLE)))
+        let (at, answer) = self.ask(request).await?;
+        Ok(streamed(answer, self.upstreams.get(at), Some(limits::PROXY_IDLE)))
     }
 
-    /// Every beacon node: the best primary one, the other primary ones, the fallbacks.
-    pub(crate) fn best_first(&self) -> Vec<&Upstream> {
-        let best = (self.best)().unwrap_or_else(|| self.winner.load(Ordering::Relaxed));
-        let first = self.primaries.get(best);
-        let others = self
-            .primaries
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| *at != best)
-            .map(|(_, u)| u);
-        first.into_iter().chain(others).chain(&self.fallbacks).collect()
+    /// Everybody who may be asked, the best first; those that were left out are looked at if there is nobody.
+    pub(crate) async fn best_first(&self) -> Vec<&Upstream> {
+        let mut groups = self.standing.groups();
+        if groups.iter().all(Vec::is_empty) {
+            self.standing.look_again().await;
+            groups = self.standing.groups();
+        }
+        groups
+            .into_iter()
+            .flatten()
+            .filter_map(|at| self.upstreams.get(at))
+            .collect()
     }
 
-    async fn race(&self, upstreams: &[Upstream], request: &Passed) -> Result<(usize, reqwest::Response), NoneAnswered> {
-        let mut running: FuturesUnordered<BoxFuture<'_, (usize, Result<reqwest::Response, String>)>> = upstreams
-            .iter()
-            .enumerate()
-            .map(|(at, upstream)| -> BoxFuture<'_, _> {
-                Box::pin(async move { (at, self.send(upstream, request).await) })
-            })
-            .collect();
-        let (mut reasons, mut failed, mut patience) = (Vec::new(), None, None);
+    async fn ask(&self, request: &Passed) -> Result<(usize, reqwest::Response), NoneAnswered> {
+        let mut running: FuturesUnordered<BoxFuture<'_, (usize, Result<reqwest::Response, String>)>> =
+            FuturesUnordered::new();
+        let (mut groups, mut asked) = (self.standing.groups().into_iter(), BTreeSet::new());
+        let (mut reasons, mut failed, mut looked) = (Vec::new(), None, false);
+        // When the next group is asked although this one is not done; with no group left, when a failure is the answer.
+        let mut due: Option<Instant> = None;
         loop {
-            let next = match patience {
+            if running.is_empty() || due.is_some_and(|due| due <= Instant::now()) {
+                due = None;
+                if let Some(group) = groups.next() {
+                    for at in group {
+                        if let Some(upstream) = self.upstreams.get(at)
+                            && asked.insert(at)
+                        {
+                            running.push(Box::pin(async move { (at, self.send(upstream, request).await) }));
+                            due = Some(Instant::now() + limits::WORSE);
+                        }
+                    }
+                    if due.is_none() {
+                        // Nobody new in this one: the next one at once.
+                        due = Some(Instant::now());
+                    }
+                    continue;
+                }
+                if !looked && (running.is_empty() || failed.is_some()) {
+                    looked = true;
+                    self.standing.look_again().await;
+                    groups = self.standing.groups().into_iter();
+                    due = Some(Instant::now());
+                    continue;
+                }
+                if running.is_empty() || failed.is_some() {
+                    return failed.ok_or_else(|| NoneAnswered::of(reasons));
+                }
+            }
+            let next = match due {
                 None => running.next().await,
                 Some(until) => match tokio::time::timeout_at(until, running.next()).await {
                     Ok(next) => next,
-                    Err(_) => break,
+                    Err(_) => continue,
                 },
             };
             match next {
                 Some((at, Ok(answer))) if !answer.status().is_server_error() => return Ok((at, answer)),
                 Some((at, Ok(answer))) => {
                     failed.get_or_insert((at, answer));
-                    patience.get_or_insert_with(|| Instant::now() + limits::OTHERS);
+                    let soon = Instant::now() + limits::OTHERS;
+                    due = Some(due.map_or(soon, |due| due.min(soon)));
                 }
                 Some((_, Err(reason))) => reasons.push(reason),
-                None => break,
+                None => {}
             }
         }
-        failed.ok_or_else(|| NoneAnswered::of(reasons))
-    }
-
-    /// Subscriptions are worth having at every beacon node: asks all, and answers with the first success once the others
-    /// have had a second more.
-    async fn broadcast(&self, request: &Passed) -> Result<reqwest::Response, NoneAnswered> {
-        let mut running: FuturesUnordered<_> = self
-            .primaries
-            .iter()
-            .map(|upstream| async move { (upstream, self.send(upstream, request).await) })
-            .collect();
-        let (mut taken, mut refusal, mut reasons, mut patience) = (None, None, Vec::new(), None);
-        loop {
-            let next = match patience {
-                None => running.next().await,
-                Some(until) => match tokio::time::timeout_at(until, running.next()).await {
-                    Ok(next) => next,
-                    Err(_) => {
-                        tracing::warn!(
-                            topic = "vapi",
-                            "a beacon node did not take a committee subscription in time"
-                        );
-                        break;
-                    }
-                },
-            };
-            match next {
-                Some((_, Ok(answer))) if answer.status().is_success() => {
-                    taken.get_or_insert(answer);
-                    patience.get_or_insert_with(|| Instant::now() + limits::OTHERS);
-                }
-                Some((upstream, Ok(answer))) => {
-                    tracing::warn!(topic = "vapi", beacon_node = %upstream.address(), status = answer.status().as_u16(),
-                        "beacon node refused a committee subscription");
-                    refusal.get_or_insert(answer);
-                }
-                Some((_, Err(reason))) => reasons.push(reason),
-                None => break,
-            }
-        }
-        taken.or(refusal).ok_or_else(|| NoneAnswered::of(reasons))
     }
 
     /// The error says no more than address and kind: the library's own text would show the whole URL.
@@ -388,18 +399,10 @@ impl Proxy {
     }
 }
 
-/// Whether the beacon node, or what stands in front of it, is not there, rather than not able to answer this question.
-fn is_down(answer: &reqwest::Response) -> bool {
-    matches!(
-        answer.status(),
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-    )
-}
-
-/// The answer with its body as it arrives; `idle` limits the silence within it.
-pub(crate) fn streamed(answer: reqwest::Response, idle: Option<Duration>) -> Response {
+/// The answer of `from` with its body as it arrives; `idle` limits the silence within it.
+pub(crate) fn streamed(answer: reqwest::Response, from: Option<&Upstream>, idle: Option<Duration>) -> Response {
     let status = answer.status();
-    let headers = for_client(answer.headers());
+    let headers = for_client(answer.headers(), from, answer.url());
     let length = answer.content_length();
     let chunks = answer
         .bytes_stream()
@@ -481,20 +484,54 @@ mod tests {
     }
 
     #[test]
-    fn answers_lose_cookies_challenges_and_locations_with_credentials() {
+    fn answers_lose_cookies_challenges_permissions_of_pages_and_transfer_codings() {
         let mut bn = HeaderMap::new();
         for (name, value) in [
             ("set-cookie", "session=1"),
+            ("access-control-allow-origin", "*"),
             ("www-authenticate", "Basic realm=bn"),
             ("transfer-encoding", "chunked"),
-            ("location", "http://user:secret@bn/x"),
             ("eth-consensus-version", "fulu"),
         ] {
             bn.insert(name, HeaderValue::from_static(value));
         }
+        let (from, answered) = (upstream("http://bn"), Url::parse("http://bn/x").unwrap());
         assert_eq!(
-            for_client(&bn).keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            for_client(&bn, Some(&from), &answered)
+                .keys()
+                .map(HeaderName::as_str)
+                .collect::<Vec<_>>(),
             ["eth-consensus-version"]
         );
+    }
+
+    #[test]
+    fn redirections_lead_through_this_node_and_never_tell_where_the_beacon_node_is() {
+        let answered = Url::parse("https://bn/K3Y/eth/v1/a?key=S3CRET&b=1").unwrap();
+        for (location, expected) in [
+            ("https://bn/K3Y/eth/v1/b?key=S3CRET&c=1", Some("/eth/v1/b?c=1")),
+            ("https://bn/K3Y/eth/v1/b?key=S3CRET", Some("/eth/v1/b")),
+            ("b?c=1", Some("/eth/v1/b?c=1")),
+            ("/K3Y/x", Some("/x")),
+            ("https://us:er@bn/K3Y/x", Some("/x")),
+            ("https://bn/K3Yx/x", None),
+            ("https://other/K3Y/x", None),
+            ("http://bn/K3Y/x", None),
+            ("/x", None),
+        ] {
+            let mut bn = HeaderMap::new();
+            bn.insert(header::LOCATION, HeaderValue::from_static(location));
+            let from = upstream("https://us:er@bn/K3Y/?key=S3CRET");
+            let told = for_client(&bn, Some(&from), &answered);
+            let told = told.get(header::LOCATION).map(|v| v.to_str().unwrap());
+            assert_eq!(told, expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn the_target_keeps_a_key_in_the_query_of_the_address() {
+        let u = upstream("https://bn/?key=S3CRET#x");
+        assert_eq!(u.target("/eth/v1/x?a=1").as_str(), "https://bn/eth/v1/x?key=S3CRET&a=1");
+        assert_eq!(u.target("/eth/v1/x").as_str(), "https://bn/eth/v1/x?key=S3CRET");
     }
 }

@@ -319,6 +319,58 @@ mod tests {
         }
     }
 
+    /// What the protocol's table says of each route: method, path, label, whether SSZ is taken, kind. Ours takes SSZ for
+    /// attestations too, and answers one more, liveness.
+    const TABLE: &str = "
+        POST /eth/v1/validator/duties/attester/{} attester_duties JSON Served
+        GET /eth/v1/validator/duties/proposer/{} proposer_duties JSON Served
+        GET /eth/v2/validator/duties/proposer/{} proposer_duties_v2 JSON Served
+        POST /eth/v1/validator/duties/sync/{} sync_committee_duties JSON Served
+        GET /eth/v1/validator/attestation_data attestation_data JSON Served
+        POST /eth/v1/beacon/pool/attestations submit_attestations JSON Retired
+        POST /eth/v2/beacon/pool/attestations submit_attestations_v2 JSON,SSZ Served
+        GET /eth/v1/beacon/states/{}/validators get_validators JSON Served
+        POST /eth/v1/beacon/states/{}/validators get_validators JSON Served
+        GET /eth/v1/beacon/states/{}/validators/{} get_validator JSON Served
+        GET /eth/v2/validator/blocks/{} propose_block JSON,SSZ Retired
+        GET /eth/v1/validator/blinded_blocks/{} propose_blinded_block JSON Retired
+        GET /eth/v3/validator/blocks/{} propose_block_v3 JSON,SSZ Served
+        POST /eth/v1/beacon/blocks submit_proposal_v1 JSON,SSZ Served
+        POST /eth/v2/beacon/blocks submit_proposal_v2 JSON,SSZ Served
+        POST /eth/v1/beacon/blinded_blocks submit_blinded_block_v1 JSON,SSZ Served
+        POST /eth/v2/beacon/blinded_blocks submit_blinded_block_v2 JSON,SSZ Served
+        POST /eth/v1/validator/register_validator submit_validator_registration JSON,SSZ Swallowed
+        POST /eth/v1/beacon/pool/voluntary_exits submit_voluntary_exit JSON Served
+        GET /teku_proposer_config teku_proposer_config JSON Retired
+        GET /proposer_config proposer_config JSON Retired
+        POST /eth/v1/validator/beacon_committee_selections aggregate_beacon_committee_selections JSON Served
+        GET /eth/v1/validator/aggregate_attestation aggregate_attestation JSON Retired
+        GET /eth/v2/validator/aggregate_attestation aggregate_attestation_v2 JSON Served
+        POST /eth/v1/validator/aggregate_and_proofs submit_aggregate_and_proofs JSON Retired
+        POST /eth/v2/validator/aggregate_and_proofs submit_aggregate_and_proofs_v2 JSON Served
+        POST /eth/v1/beacon/pool/sync_committees submit_sync_committee_messages JSON Served
+        GET /eth/v1/validator/sync_committee_contribution sync_committee_contribution JSON Served
+        POST /eth/v1/validator/contribution_and_proofs submit_contribution_and_proofs JSON Served
+        POST /eth/v1/validator/prepare_beacon_proposer submit_proposal_preparations JSON Swallowed
+        POST /eth/v1/validator/sync_committee_selections aggregate_sync_committee_selections JSON Served
+        GET /eth/v1/node/version node_version JSON Served
+        POST /eth/v1/validator/liveness/{} liveness JSON Served
+    ";
+
+    #[test]
+    fn routes_are_those_of_the_protocol_with_their_labels_kinds_and_content_types() {
+        let wanted: Vec<&str> = TABLE.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        for line in &wanted {
+            let [method, path, label, types, kind] =
+                <[&str; 5]>::try_from(line.split(' ').collect::<Vec<_>>()).unwrap();
+            let (found, params) = here(method.parse().unwrap(), &path.replace("{}", "7")).unwrap();
+            assert_eq!(params, vec!["7"; path.matches("{}").count()], "{line}");
+            assert_eq!((found.label(), format!("{:?}", found.kind()).as_str()), (label, kind));
+            assert_eq!(found.takes_ssz(), types.ends_with("SSZ"), "{line}");
+        }
+        assert_eq!(table().count(), wanted.len(), "no further route");
+    }
+
     #[test]
     fn path_parameters_are_taken_as_they_stand() {
         assert_eq!(

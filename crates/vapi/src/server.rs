@@ -77,7 +77,7 @@ impl Server {
         seen: Arc<AtomicU64>,
         life: Life,
     ) -> Self {
-        let shared = Shared::new(api.events(), api.slot_duration());
+        let shared = Shared::new(api.events(), api.slot_duration(), metrics.unverified_heads());
         let cors = config.origins.layer();
         Self {
             behind: Arc::new(Behind {
@@ -154,8 +154,8 @@ impl Server {
             Route::Proxy if self.behind.config.allow_list && !allowed(&parts.method, parts.uri.path()) => {
                 self.failed(PROXY, &ApiError::not_found(), Instant::now())
             }
-            Route::Proxy => match self.requests.try_acquire() {
-                Ok(_permit) => self.proxied(parts, body).await,
+            Route::Proxy => match Arc::clone(&self.requests).try_acquire_owned() {
+                Ok(permit) => self.proxied(parts, body, permit).await,
                 Err(_) => busy(),
             },
             Route::Events => match Arc::clone(&self.streams).try_acquire_owned() {
@@ -264,14 +264,20 @@ impl Server {
             .map_err(|_| ApiError::internal("the submission was given up"))?
     }
 
-    async fn proxied(&self, parts: &Parts, body: Body) -> Response {
+    async fn proxied(&self, parts: &Parts, body: Body, permit: OwnedSemaphorePermit) -> Response {
         let began = Instant::now();
         let run = async {
-            let Read { bytes, room: _room } = self.bodies.read(body, limits::MAX_PROXY_BODY).await?;
-            let passed = passed(parts, bytes);
-            let answer = match self.shared.answer(&self.behind.proxy, &passed).await {
-                Some(answer) => answer,
-                None => self.behind.proxy.pass(&passed).await,
+            let Read { bytes, room } = self.bodies.read(body, limits::MAX_PROXY_BODY).await?;
+            let (passed, proxy) = (passed(parts, bytes), &self.behind.proxy);
+            let answer = if passed.subscribes() && proxy.standing().subscribes_all() {
+                proxy.subscribe(passed, &self.life, (permit, room)).await
+            } else {
+                let answer = match self.shared.answer(&self.behind, &passed).await {
+                    Some(answer) => answer,
+                    None => proxy.pass(&passed).await,
+                };
+                drop((permit, room));
+                answer
             };
             answer.map_err(|e| ApiError::internal(e.to_string()))
         };

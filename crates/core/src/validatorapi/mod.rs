@@ -42,7 +42,7 @@ use crate::{
     event::{CxSource, Event},
     gate::DutyGate,
     ids::PubKey,
-    ports::{BeaconNode, Compute, Entropy, Lane},
+    ports::{BeaconError, BeaconNode, Compute, Entropy, Lane},
     scheme::{Claim, Scheme, Signer},
 };
 
@@ -190,6 +190,15 @@ impl ValidatorApi {
     #[must_use]
     pub fn events(&self) -> tokio::sync::broadcast::Receiver<ChainEvent> {
         self.beacon.events()
+    }
+
+    /// The root of a head of which a beacon node says that it is verified: what sync committee members sign (VC-61).
+    ///
+    /// # Errors
+    ///
+    /// If no beacon node says so.
+    pub async fn verified_head(&self) -> Result<Root, BeaconError> {
+        self.beacon.head_root().await
     }
 
     /// The span around everything that is done for a duty, so that a request about it is in the trace that all nodes of

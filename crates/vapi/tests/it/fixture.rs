@@ -16,6 +16,7 @@ use http::{HeaderMap, Request, StatusCode};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use trireme_beacon::{DutiesOnce, Pool, Topic};
 use trireme_core::{
     Duty, PeerIdx, PubKey, ShareIdx, SlotTiming, UnixTime,
     answers::{AwaitAggregated, NoAnswer},
@@ -28,6 +29,7 @@ use trireme_core::{
     event::{CxSource, DutyCx},
     gate::DutyGate,
     life::Life,
+    metrics::CacheMetrics,
     ports::{BeaconError, BeaconNode, Clock, Duties, ProduceBlock},
     scheduler::NotResolved,
     scheme::{Bls, CannotCombine, Claim, Refusal, Scheme},
@@ -38,10 +40,10 @@ use trireme_core::{
 };
 use trireme_eth2::{
     AttestationData, AttesterDuty, BeaconCommittee, BlsSignature, ChainEvent, ChainSpec, CommitteeIndex, Epoch,
-    Genesis, ProposalResponse, ProposerDuty, Root, SignedContributionAndProof, SignedValidatorRegistrationV1,
-    SignedVoluntaryExit, Slot, SyncCommitteeContribution, SyncCommitteeMessage, SyncDuty, SyncingStatus,
-    ValidatorIndex, ValidatorInfo, VersionedAttestation, VersionedProposal, VersionedSignedAggregateAndProof,
-    VersionedSignedBlock, VersionedSignedProposal,
+    Genesis, HeadEvent, ProposalResponse, ProposerDuty, Root, SignedContributionAndProof,
+    SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot, SyncCommitteeContribution, SyncCommitteeMessage,
+    SyncDuty, SyncingStatus, ValidatorIndex, ValidatorInfo, VersionedAttestation, VersionedProposal,
+    VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
 };
 use trireme_vapi::{Config, Metrics, Proxy, Server, Upstream};
 use url::Url;
@@ -115,6 +117,22 @@ impl Default for Neighbours {
 }
 
 impl Neighbours {
+    /// The beacon node tells of a new head.
+    pub(crate) fn new_head(&self) {
+        let (one, two) = (Root([1; 32]), Root([2; 32]));
+        let head = ChainEvent::Head(HeadEvent {
+            slot: Slot(1),
+            block: one,
+            state: two,
+            epoch_transition: false,
+            previous_duty_dependent_root: two,
+            current_duty_dependent_root: two,
+            execution_optimistic: false,
+        });
+        // Nobody listening is fine.
+        let _ = self.events.send(head);
+    }
+
     async fn hear(self: Arc<Self>, cx: DutyCx, set: Arc<ParSignedDataSet>) -> Result<(), StepError> {
         if self.known.lock().unwrap().refused_slot == Some(cx.duty.slot) {
             return Err(trireme_core::compute::Broken.into());
@@ -418,6 +436,25 @@ pub(crate) struct Plan {
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) fallbacks: Vec<Upstream>,
     pub(crate) config: Config,
+    /// With the cache of duties that a node has.
+    pub(crate) cached: bool,
+    /// What is known of the beacon nodes, and who asks them for the head.
+    pub(crate) pool: Option<Arc<Pool>>,
+}
+
+/// The beacon nodes as a node knows them.
+struct Standing(Arc<Pool>);
+
+impl trireme_vapi::Standing for Standing {
+    fn groups(&self) -> Vec<Vec<usize>> {
+        self.0.groups()
+    }
+    fn look_again(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.look_again())
+    }
+    fn subscribes_all(&self) -> bool {
+        self.0.broadcasts(Topic::Subscriptions)
+    }
 }
 
 /// Settings without anything special.
@@ -440,6 +477,8 @@ impl Plan {
             upstreams: Vec::new(),
             fallbacks: Vec::new(),
             config: config(),
+            cached: false,
+            pool: None,
         }
     }
 
@@ -449,6 +488,21 @@ impl Plan {
             headers: HeaderMap::new(),
         });
         self
+    }
+}
+
+/// Beacon nodes whose events are those that a test tells.
+struct Heard {
+    pool: Arc<Pool>,
+    neighbours: Arc<Neighbours>,
+}
+
+impl trireme_core::ports::BeaconLayer for Heard {
+    fn inner(&self) -> &dyn BeaconNode {
+        self.pool.as_ref()
+    }
+    fn events(&self) -> tokio::sync::broadcast::Receiver<ChainEvent> {
+        self.neighbours.events.subscribe()
     }
 }
 
@@ -486,6 +540,8 @@ impl Bench {
             upstreams,
             fallbacks,
             config,
+            cached,
+            pool,
         } = plan;
         trireme_testutil::sim::Lines::anywhere();
         let life = Life::new();
@@ -506,10 +562,21 @@ impl Bench {
         } else {
             Arc::new(Credulous)
         };
+        let beacon: Arc<dyn BeaconNode> = match (&pool, cached) {
+            (Some(pool), _) => Arc::new(Heard {
+                pool: Arc::clone(pool),
+                neighbours: Arc::clone(&neighbours),
+            }),
+            (None, false) => Arc::clone(&neighbours) as _,
+            (None, true) => {
+                let inner = Arc::clone(&neighbours) as _;
+                Arc::new(DutiesOnce::new(inner, chain.slots_per_epoch, CacheMetrics::default()))
+            }
+        };
         let api = ValidatorApi::new(Parts {
             cluster: Arc::new(cluster),
             chain: Arc::new(chain),
-            beacon: Arc::clone(&neighbours) as _,
+            beacon,
             unsigned: Arc::clone(&neighbours) as _,
             aggregates: Arc::clone(&neighbours) as _,
             selections: Arc::clone(&neighbours) as _,
@@ -538,7 +605,13 @@ impl Bench {
         let seen = Arc::new(AtomicU64::new(0));
         let server = Server::new(
             Arc::new(api),
-            Proxy::new(upstreams, fallbacks, None, &[]).unwrap(),
+            Proxy::new(
+                upstreams,
+                fallbacks,
+                pool.map(|pool| Arc::new(Standing(pool)) as _),
+                &[],
+            )
+            .unwrap(),
             config,
             Metrics::register(&mut registry),
             Arc::clone(&seen),

@@ -15,6 +15,8 @@ mod requests;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
+mod standing;
+#[cfg(test)]
 mod traces;
 #[cfg(test)]
 mod upstream;

@@ -15,7 +15,7 @@ use trireme_testutil::sim::Lines;
 
 use crate::{
     fixture::{Bench, Plan, config},
-    requests::{Keyed, SLOT, info, keyed, keyed_with},
+    requests::{Keyed, SLOT, info, keyed, keyed_on, keyed_with},
     upstream::{FakeBeacon, response},
 };
 
@@ -33,7 +33,7 @@ async fn row_01_the_status_filter_is_applied() {
 
 #[tokio::test]
 async fn row_02_duties_asked_for_too_early_are_asked_for_again_and_never_doubled() {
-    let k = keyed();
+    let k = keyed_on(|plan| plan.cached = true);
     let path = "/eth/v1/validator/duties/proposer/0";
     // Before genesis the beacon node has none.
     assert_eq!(k.bench.get(path).await.json()["data"], json!([]));
@@ -53,11 +53,19 @@ async fn row_02_duties_asked_for_too_early_are_asked_for_again_and_never_doubled
         known.attesters = vec![k.duty(0, 3), k.duty(0, 3)];
     });
     assert_eq!(k.bench.get(path).await.json()["data"].as_array().unwrap().len(), 1);
-    let got = k
-        .bench
-        .post("/eth/v1/validator/duties/attester/0", &[], &json!([]))
-        .await;
-    assert_eq!(got.json()["data"].as_array().unwrap().len(), 1);
+    for asked_again in [true, false] {
+        k.bench.asked();
+        let got = k
+            .bench
+            .post("/eth/v1/validator/duties/attester/0", &[], &json!([]))
+            .await;
+        assert_eq!(got.json()["data"].as_array().unwrap().len(), 1);
+        // By now it is a good answer, and kept.
+        assert_eq!(
+            k.bench.asked().iter().any(|asked| asked.starts_with("attester_duties")),
+            asked_again
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

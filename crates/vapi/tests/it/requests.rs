@@ -54,6 +54,20 @@ pub(crate) fn keyed() -> Keyed {
 
 /// With settings and beacon nodes.
 pub(crate) fn keyed_with(config: trireme_vapi::Config, upstreams: &[&str]) -> Keyed {
+    keyed_on(|plan| {
+        plan.config = config;
+        plan.upstreams = upstreams
+            .iter()
+            .map(|url| trireme_vapi::Upstream {
+                url: url.parse().unwrap(),
+                headers: http::HeaderMap::new(),
+            })
+            .collect();
+    })
+}
+
+/// On a bench whose plan is changed.
+pub(crate) fn keyed_on(change: impl FnOnce(&mut Plan)) -> Keyed {
     let (mut groups, mut own, mut whole, mut validators) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for n in [1, 2] {
         let group = secret(n);
@@ -68,20 +82,14 @@ pub(crate) fn keyed_with(config: trireme_vapi::Config, upstreams: &[&str]) -> Ke
         });
     }
     let chain = chain(&json!({}), Root([9; 32]));
-    let bench = Bench::new(Plan {
+    let mut plan = Plan {
         cluster: Cluster::new(CLUSTER_HASH, 4, 3, PeerIdx(1), validators),
         chain: chain.clone(),
         bls: true,
-        upstreams: upstreams
-            .iter()
-            .map(|url| trireme_vapi::Upstream {
-                url: url.parse().unwrap(),
-                headers: http::HeaderMap::new(),
-            })
-            .collect(),
-        fallbacks: Vec::new(),
-        config,
-    });
+        ..Plan::synthetic(&[])
+    };
+    change(&mut plan);
+    let bench = Bench::new(plan);
     Keyed {
         bench,
         chain,
@@ -220,7 +228,7 @@ impl Keyed {
 }
 
 #[tokio::test]
-async fn registrations_and_preparations_are_accepted_unread_and_retired_routes_are_not_found() {
+async fn vc_41_and_46_registrations_and_preparations_are_accepted_unread_and_retired_routes_are_not_found() {
     let k = keyed();
     for path in [
         "/eth/v1/validator/register_validator",

@@ -81,7 +81,9 @@ async fn failures_and_questions_of_other_kinds_are_not_shared() {
     let ssz = [("accept", "application/octet-stream")];
     for _ in 0..2 {
         bench.get(&format!("{HEAD}?x=1")).await;
-        bench.ask("GET", HEAD, &ssz, Body::empty()).await;
+        bench
+            .ask("GET", "/eth/v1/beacon/headers/head", &ssz, Body::empty())
+            .await;
         bench.ask("HEAD", HEAD, &[], Body::empty()).await;
     }
     assert_eq!(bn.sent().len(), 6);

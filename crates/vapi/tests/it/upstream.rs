@@ -70,7 +70,7 @@ pub(crate) fn response(status: u16, headers: &[(&str, &str)], body: impl Into<Bo
 }
 
 /// An address where nobody listens.
-async fn nobody() -> String {
+pub(crate) async fn nobody() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
@@ -225,31 +225,6 @@ async fn garbage_of_the_beacon_node_is_an_error_that_says_so_in_the_log() {
         matches!(&said[..], [line] if line.contains("the beacon node's liveness of epoch 3: (200 OK)")),
         "{said:?}"
     );
-    life.stop().await;
-}
-
-#[tokio::test]
-async fn committee_subscriptions_reach_every_beacon_node() {
-    let life = Life::new();
-    let bad = FakeBeacon::start(&life, |_| response(500, &[], "bad")).await;
-    let good = FakeBeacon::start(&life, |_| response(200, &[], "")).await;
-    let third = FakeBeacon::start(&life, |_| response(200, &[], "")).await;
-    let bench = Bench::new(
-        Plan::synthetic(&[])
-            .upstream(&bad.url)
-            .upstream(&good.url)
-            .upstream(&third.url),
-    );
-    for path in [
-        "/eth/v1/validator/beacon_committee_subscriptions",
-        "/eth/v1/validator/sync_committee_subscriptions",
-    ] {
-        assert_eq!(bench.post(path, &[], &json!([])).await.status, StatusCode::OK);
-        for bn in [&bad, &good, &third] {
-            let [sent] = bn.sent().try_into().unwrap();
-            assert_eq!((&*sent.path_and_query, &sent.body[..]), (path, &b"[]"[..]));
-        }
-    }
     life.stop().await;
 }
 

@@ -37,7 +37,7 @@ async fn a_block_comes_as_json_or_ssz_as_the_client_prefers_and_its_randao_is_an
 }
 
 #[tokio::test]
-async fn no_block_without_a_good_randao_reveal_and_a_proposer_of_ours() {
+async fn vc_22_no_block_without_a_good_randao_reveal_and_a_proposer_of_ours() {
     let k = keyed();
     k.proposes();
     let other = k.signed(&k.proposes()).signature();
@@ -50,6 +50,51 @@ async fn no_block_without_a_good_randao_reveal_and_a_proposer_of_ours() {
         .await
         .error(500);
     assert!(k.bench.submitted().is_empty());
+}
+
+#[tokio::test]
+async fn vc_25_one_question_gives_the_full_or_the_blinded_block_and_each_comes_back_on_its_route() {
+    let full = keyed().proposes();
+    let mut blinded = electra::BlindedBeaconBlock::default();
+    (blinded.slot, blinded.proposer_index) = (SLOT, ValidatorIndex(101));
+    let blinded = Arc::new(VersionedProposal::Blinded(trireme_eth2::ForkedBlindedBlock::Fulu(
+        blinded,
+    )));
+    let ssz = ("content-type", "application/octet-stream");
+    for (agreed, flag, own, other) in [
+        (full, "false", "blocks", "blinded_blocks"),
+        (blinded, "true", "blinded_blocks", "blocks"),
+    ] {
+        let k = keyed();
+        k.proposes();
+        k.bench
+            .know(|known| drop(known.proposals.insert(SLOT, Arc::clone(&agreed))));
+        let ask = format!("/eth/v3/validator/blocks/70?randao_reveal={}", k.randao());
+        let accept = [("accept", "application/octet-stream")];
+        let got = k.bench.ask("GET", &ask, &accept, Body::empty()).await;
+        assert_eq!(
+            (got.header("eth-execution-payload-blinded"), &got.body[..]),
+            (Some(flag), &agreed.to_ssz()[..])
+        );
+        let json = k.bench.get(&ask).await.json();
+        assert_eq!(json["execution_payload_blinded"].to_string(), flag);
+        k.bench.submitted();
+        let signed = k.signed(&agreed);
+        for version in ["v1", "v2"] {
+            let headers = [ssz, ("eth-consensus-version", "fulu")];
+            let path = format!("/eth/{version}/beacon/{other}");
+            k.bench.ask("POST", &path, &headers, signed.to_ssz()).await.error(500);
+            assert!(k.bench.submitted().is_empty());
+            let path = format!("/eth/{version}/beacon/{own}");
+            let got = k.bench.ask("POST", &path, &headers, signed.to_ssz()).await;
+            assert_eq!(got.status, StatusCode::OK, "{got:?}");
+            let [(_, set)] = k.bench.submitted().try_into().unwrap();
+            let SignedData::Proposal(block) = &set.0[&k.groups[1]].data else {
+                panic!("not a block")
+            };
+            assert_eq!(**block, signed, "unchanged");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,7 +117,7 @@ async fn an_exit_is_taken_for_the_first_slot_of_its_epoch_and_only_with_our_shar
 }
 
 #[tokio::test]
-async fn the_clusters_own_work_is_no_doppelganger_and_other_validators_are_asked_about() {
+async fn vc_80_the_clusters_own_work_is_no_doppelganger_and_other_validators_are_asked_about() {
     let life = trireme_core::life::Life::new();
     let bn = FakeBeacon::start(&life, |_| {
         let data = json!([{ "index": "7", "is_live": true }]);

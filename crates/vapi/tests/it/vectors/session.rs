@@ -19,7 +19,7 @@ use trireme_eth2::{
 };
 use trireme_vapi::{Endpoint, Route, route};
 
-use crate::fixture::{Bench, Known, Plan, config};
+use crate::fixture::{Bench, Known, Plan};
 
 /// One request and, as far as it counts, its answer.
 pub(super) struct Exchange {
@@ -146,9 +146,7 @@ impl Session {
             cluster: self.cluster.clone(),
             chain: self.chain.clone(),
             bls: self.bls,
-            upstreams: Vec::new(),
-            fallbacks: Vec::new(),
-            config: config(),
+            ..Plan::synthetic(&[])
         }
     }
 
