@@ -1,8 +1,8 @@
 //! The registrations that replace those of the lock: a file's, and those that the operators have signed together at the
 //! API, if it is to be asked (cli.md 12).
 //!
-//! Guarantees: at start a file that cannot be used ends the start; later it is told and changes nothing; a missing file
-//! replaces nothing; the start does not wait for the API, and what it does not answer changes nothing. Of file and API
+//! Guarantees: at start a file that cannot be used ends the start; later it is told and changes nothing, and one that is
+//! empty, as files are while they are written, is such a file; a missing one replaces nothing; the start does not wait for the API, and what it does not answer changes nothing. Of file and API
 //! the newer registration counts, the file's if both are as old.
 //! Not here: which registration counts beside the lock's (`core::registrations`), what the API is asked (`updates`).
 
@@ -35,6 +35,15 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Between questions to the API, and while some registrations are being signed, or after a failure.
 const ASK: Duration = Duration::from_secs(24 * 3600);
 const ASK_SOON: Duration = Duration::from_secs(3600);
+/// What the file is called in messages, and what to do about it.
+const WHAT: &str = "file of registrations";
+const HINT: &str = "make it again with `feerecipient fetch`, or remove it";
+
+/// The file's content, nothing if it is not there, or why it cannot be read.
+type Content = Result<Option<Vec<u8>>, NodeError>;
+
+/// A content to compare with.
+type Seen = Result<Option<Vec<u8>>, String>;
 
 /// The file, the API, and where what they say goes.
 pub(crate) struct Overrides {
@@ -52,42 +61,50 @@ pub(crate) struct Overrides {
 }
 
 impl Overrides {
-    /// Reads the file and takes over what it and the API say; returns the file's content.
-    pub(crate) fn load(&self) -> Result<Vec<u8>, NodeError> {
-        const WHAT: &str = "file of registrations";
-        const HINT: &str = "make it again with `feerecipient fetch`, or remove it";
+    /// Reads the file and takes over what it and the API say; returns the file's content, if there is one.
+    pub(crate) fn load(&self) -> Content {
         let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = if self.path.exists() {
-            files::read(WHAT, &self.path, LIMIT, HINT)?
-        } else {
-            Vec::new()
-        };
-        let list = if bytes.is_empty() {
-            Ok(Vec::new())
-        } else {
-            registrations::read(&bytes)
-        };
+        let content = self.content()?;
+        self.take_over(content.as_deref(), &fetched)?;
+        Ok(content)
+    }
+
+    fn content(&self) -> Content {
+        // A folder that cannot be looked into is not one without the file.
+        match self.path.try_exists() {
+            Ok(false) => Ok(None),
+            Ok(true) => files::read(WHAT, &self.path, LIMIT, HINT).map(Some),
+            Err(error) => Err(self.unusable(error.to_string())),
+        }
+    }
+
+    fn take_over(&self, content: Option<&[u8]>, fetched: &[SignedValidatorRegistrationV1]) -> Result<(), NodeError> {
+        let list = content.map_or_else(|| Ok(Vec::new()), registrations::read);
         list.and_then(|list| {
-            let list = newest(list, &fetched);
+            let list = newest(list, fetched);
             self.registrations
                 .replace(list, &self.chain, self.scheme.as_ref(), self.entropy.as_ref())
         })
-        .map_err(|e| NodeError::File {
+        .map_err(|e| self.unusable(e.to_string()))
+    }
+
+    fn unusable(&self, reason: String) -> NodeError {
+        NodeError::File {
             what: WHAT,
             path: self.path.clone(),
-            reason: e.to_string(),
+            reason,
             hint: HINT,
-        })?;
-        Ok(bytes)
+        }
     }
 
     /// Follows the file and the API for ever; `seen` is the file's content as it was loaded.
-    pub(crate) async fn watch(self, clock: Arc<dyn Clock>, seen: Vec<u8>) {
+    pub(crate) async fn watch(self, clock: Arc<dyn Clock>, seen: Option<Vec<u8>>) {
         let this = Arc::new(self);
+        let seen = Ok(seen);
         tokio::join!(this.watch_file(clock.as_ref(), seen), this.watch_api(clock.as_ref()));
     }
 
-    async fn watch_file(self: &Arc<Self>, clock: &dyn Clock, mut seen: Vec<u8>) {
+    async fn watch_file(self: &Arc<Self>, clock: &dyn Clock, mut seen: Seen) {
         loop {
             clock.sleep_until(clock.now().after(LOOK)).await;
             let (again, before) = (Arc::clone(self), seen.clone());
@@ -134,7 +151,11 @@ impl Overrides {
             let (n, incomplete) = (whole.registrations.len(), whole.incomplete);
             *this.fetched.lock().unwrap_or_else(PoisonError::into_inner) = whole.registrations;
             match this.load() {
-                Ok(_) => tracing::info!(n, incomplete, "Registrations that the operators signed together were fetched"),
+                Ok(_) => tracing::info!(
+                    n,
+                    incomplete,
+                    "Registrations that the operators signed together were fetched"
+                ),
                 Err(error) => tracing::warn!(%error, "The registrations stay as they were"),
             }
             incomplete
@@ -142,19 +163,24 @@ impl Overrides {
         Ok(taken.await.unwrap_or(true))
     }
 
-    /// The file's content if it is another than before. What cannot be used is told once.
-    fn look(&self, before: &[u8]) -> Option<Vec<u8>> {
-        let now = std::fs::read(&self.path).unwrap_or_default();
-        if now == before {
+    /// What the file says if it is something else than before. What cannot be used is told once.
+    fn look(&self, before: &Seen) -> Option<Seen> {
+        let now = self.content();
+        let seen = now.as_ref().map(Clone::clone).map_err(ToString::to_string);
+        if seen == *before {
             return None;
         }
-        match self.load() {
-            Ok(_) => {
+        let taken = now.and_then(|content| {
+            let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+            self.take_over(content.as_deref(), &fetched)
+        });
+        match taken {
+            Ok(()) => {
                 tracing::info!(path = %self.path.display(), "Registrations that replace those of the lock were read again")
             }
             Err(error) => tracing::warn!(%error, "The registrations stay as they were"),
         }
-        Some(now)
+        Some(seen)
     }
 }
 
