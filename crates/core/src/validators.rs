@@ -1,11 +1,12 @@
 //! The cluster's validators as the chain knows them, asked for once per epoch.
 //!
-//! Guarantees: one request at a time; after an answer for another state than asked for, the next slot asks again; an
-//! answer that could not be had leaves the last one in place.
+//! Guarantees: one request at a time; after an answer for another state than asked for, or one without any validator of
+//! ours, the next slot asks again; an answer that could not be had leaves the last one in place, and so does one that
+//! lacks validators that the chain has had: it is of an older state, or of another chain.
 //! Not here: duties (`scheduler`).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -80,7 +81,7 @@ impl ValidatorCache {
         }
     }
 
-    /// The last answer; asks for the head state if there is none yet.
+    /// The last answer that counts; asks for the head state if there is none yet.
     pub async fn get(&self) -> Result<Arc<ValidatorSet>, BeaconError> {
         if let Some(known) = self.known() {
             self.metrics.hit(ENDPOINT);
@@ -111,13 +112,17 @@ impl ValidatorCache {
 
     async fn ask(&self, state: &str, fell_back: bool) -> Result<Arc<ValidatorSet>, BeaconError> {
         let found = self.beacon.validators(state, &self.keys).await?;
-        let by_index = found.into_iter().map(|v| (v.index, v)).collect();
-        let known = Arc::new(ValidatorSet { by_index });
+        let new = Arc::new(ValidatorSet {
+            by_index: found.into_iter().map(|v| (v.index, v)).collect(),
+        });
+        if let Some(known) = self.known() {
+            lacks_none(&new, &known)?;
+        }
         *self.lock() = State {
-            known: Some(Arc::clone(&known)),
-            fell_back,
+            fell_back: fell_back || new.by_index.is_empty(),
+            known: Some(Arc::clone(&new)),
         };
-        Ok(known)
+        Ok(new)
     }
 
     /// The index of a validator, if it is known already. Never asks.
@@ -129,7 +134,7 @@ impl ValidatorCache {
             .map(|(index, _)| *index)
     }
 
-    /// The last answer, if there is one. Never asks.
+    /// The last answer that counts, if there is one. Never asks.
     #[must_use]
     pub fn known(&self) -> Option<Arc<ValidatorSet>> {
         self.lock().known.clone()
@@ -137,5 +142,23 @@ impl ValidatorCache {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// No validator ever leaves the chain's list, not even long after its exit.
+fn lacks_none(new: &ValidatorSet, known: &ValidatorSet) -> Result<(), BeaconError> {
+    let there: BTreeSet<_> = new.by_index.values().map(|v| v.validator.pubkey.0).collect();
+    let known = known.by_index.values().map(|v| v.validator.pubkey.0);
+    let lacking: Vec<_> = known.filter(|key| !there.contains(key)).collect();
+    match lacking.first() {
+        Some(first) => Err(BeaconError::Malformed {
+            endpoint: "/eth/v1/beacon/states/{state_id}/validators",
+            reason: format!(
+                "{} validators that the chain has had are missing, {} among them; is the beacon node on an old state?",
+                lacking.len(),
+                PubKey(*first).short()
+            ),
+        }),
+        None => Ok(()),
     }
 }

@@ -53,9 +53,15 @@ pub(crate) struct FakeBeacon {
     pub(crate) attester_queries: AtomicUsize,
     /// Questions for these epochs' attesters are never answered.
     pub(crate) hanging: Mutex<BTreeSet<Epoch>>,
+    /// Validators that its state does not have.
+    pub(crate) unseen: Mutex<BTreeSet<ValidatorIndex>>,
     pub(crate) attestation_data_asked: AtomicUsize,
     pub(crate) submitted: Mutex<Vec<VersionedAttestation>>,
     pub(crate) blocks: Mutex<Vec<Arc<VersionedSignedProposal>>>,
+    /// Slots of blocks that it was asked to make.
+    pub(crate) produced: Mutex<Vec<Slot>>,
+    /// So many of the next blocks it does not take.
+    pub(crate) failing_publications: AtomicU32,
     /// The answer to submissions, if they are to fail.
     pub(crate) refusal: Mutex<Option<BeaconError>>,
     /// Nothing is answered any more but with this, if it is there.
@@ -72,6 +78,7 @@ pub(crate) struct FakeBeacon {
     /// Blocks of the chain.
     pub(crate) kept: Mutex<BTreeMap<Slot, Arc<VersionedSignedBlock>>>,
     pub(crate) version: String,
+    pub(crate) versions_asked: AtomicUsize,
     /// Who its blocks pay: this byte, repeated.
     pub(crate) recipient: Mutex<u8>,
     pub(crate) events: broadcast::Sender<ChainEvent>,
@@ -96,13 +103,17 @@ impl FakeBeacon {
             failing_proposer_queries: AtomicU32::new(0),
             attester_queries: AtomicUsize::new(0),
             hanging: Mutex::default(),
+            unseen: Mutex::default(),
             attestation_data_asked: AtomicUsize::new(0),
             submitted: Mutex::default(),
             blocks: Mutex::default(),
+            produced: Mutex::default(),
+            failing_publications: AtomicU32::new(0),
             refusal: Mutex::default(),
             away: Mutex::default(),
             prepared: Mutex::default(),
             version: "Lighthouse/v8".to_owned(),
+            versions_asked: AtomicUsize::new(0),
             recipient: Mutex::default(),
             others: Mutex::default(),
             statuses: Mutex::default(),
@@ -190,6 +201,7 @@ fn unknown(endpoint: &'static str) -> BeaconError {
 impl BeaconNode for FakeBeacon {
     fn node_version(&self) -> BoxFuture<'_, Result<String, BeaconError>> {
         unless_away!(self);
+        self.versions_asked.fetch_add(1, Ordering::Relaxed);
         ready(Ok(self.version.clone()))
     }
 
@@ -227,10 +239,11 @@ impl BeaconNode for FakeBeacon {
                 },
             }
         };
+        let unseen = self.unseen.lock().unwrap();
         ready(Ok(self
             .validators
             .iter()
-            .filter(|(_, key)| keys.contains(key))
+            .filter(|(index, key)| keys.contains(key) && !unseen.contains(index))
             .map(info)
             .collect()))
     }
@@ -305,6 +318,7 @@ impl BeaconNode for FakeBeacon {
 
     fn produce_block(&self, ask: ProduceBlock) -> BoxFuture<'_, Result<ProposalResponse, BeaconError>> {
         unless_away!(self);
+        self.produced.lock().unwrap().push(ask.slot);
         let mut contents = fulu::BlockContents::default();
         contents.block.slot = ask.slot;
         contents.block.proposer_index = self.proposer(ask.slot);
@@ -332,6 +346,15 @@ impl BeaconNode for FakeBeacon {
 
     fn submit_proposal(&self, block: Arc<VersionedSignedProposal>) -> BoxFuture<'_, Result<(), BeaconError>> {
         unless_away!(self);
+        let left = self.failing_publications.load(Ordering::Relaxed);
+        if left > 0 {
+            self.failing_publications.store(left - 1, Ordering::Relaxed);
+            return ready(Err(BeaconError::Status {
+                endpoint: "/eth/v2/beacon/blocks",
+                status: 503,
+                message: "busy".into(),
+            }));
+        }
         self.blocks.lock().unwrap().push(block);
         ready(Ok(()))
     }

@@ -9,6 +9,7 @@ mod registrations;
 mod scheduler;
 mod signatures;
 mod synthetic;
+mod validators;
 mod values;
 
 use std::{collections::BTreeMap, sync::Arc};
