@@ -177,19 +177,14 @@ impl DutyDb {
 
     /// Puts admitted, durable values on the boards.
     fn show(&self, duty: Duty, set: &UnsignedDataSet) {
+        let mut votes = Vec::new();
         for value in set.0.values() {
             let shown = match value {
                 UnsignedData::Attestation(att) => {
                     let (slot, committee) = (att.data.slot, att.duty.committee_index);
                     let data = Arc::new(att.data);
-                    let exact = self
-                        .attestations
-                        .publish_if((slot, committee), Arc::clone(&data), |_, _| true);
-                    // From Electra on validator clients ask for committee 0; the guard has compared the checkpoints.
-                    exact.and(
-                        self.attestations
-                            .publish_if((slot, CommitteeIndex(0)), data, |_, _| true),
-                    )
+                    votes.push(((slot, CommitteeIndex(0)), Arc::clone(&data)));
+                    self.attestations.publish_if((slot, committee), data, |_, _| true)
                 }
                 UnsignedData::Proposal(block) => self.proposals.publish_if(duty.slot, Arc::clone(block), |_, _| true),
                 UnsignedData::Aggregate(aggregate) => self.show_aggregate(aggregate),
@@ -199,6 +194,11 @@ impl DutyDb {
                 UnsignedData::UnversionedAggregate(_) => Ok(()),
             };
             debug_assert!(shown.is_ok(), "the guard admits nothing that differs");
+        }
+        // From Electra on validator clients ask for committee 0, and any committee's data are as good: the guard has
+        // compared the checkpoints. Before, data name their committee, so that those of committee 0 itself go first.
+        for (place, data) in votes {
+            let _ = self.attestations.publish_if(place, data, |_, _| true);
         }
         if matches!(duty.kind, DutyType::Aggregator | DutyType::SyncContribution) {
             let _ = self.decided.publish(duty, Arc::new(()));
