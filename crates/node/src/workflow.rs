@@ -334,7 +334,8 @@ impl Workflow {
         let definitions = Arc::clone(&scheduler);
         lives
             .scheduling
-            .standing("fetcher.early", fetcher.fetch_early(definitions));
+            .standing("fetcher.early", Arc::clone(&fetcher).fetch_early(definitions));
+        scheduler.on_slot("graffiti", move |tick| Box::pin(Arc::clone(&fetcher).on_slot(tick)));
         let serving = vec![consensus.serve(), parsigex.serve(), priority.serve()];
         parsigdb.resume().await?;
         let refreshed = Arc::clone(&validators);

@@ -39,7 +39,7 @@ use crate::{
     ports::{BeaconError, BeaconNode, Clock, ProduceBlock},
     registrations::Registrations,
     step::{ErrorKind, Fault, StepError},
-    time::SlotTiming,
+    time::{SlotTick, SlotTiming},
     validatorapi::AwaitUnsigned,
 };
 
@@ -253,7 +253,7 @@ impl Fetcher {
             | DutyType::InfoSync => return Err(FetchError::Unsupported(duty).into()),
         };
         if unsigned.0.is_empty() {
-            tracing::debug!(parent: &cx.span, %duty, "nobody is selected, nothing to agree on");
+            tracing::debug!(parent: &cx.span, %duty, "nobody has anything to do, nothing to agree on");
             return Ok(());
         }
         self.fetched.emit(&cx, Arc::new(unsigned)).await
@@ -378,6 +378,10 @@ impl Fetcher {
     /// The block of the slot's one proposer.
     async fn proposer(&self, duty: Duty, set: &DutyDefinitionSet) -> Result<UnsignedDataSet, FetchError> {
         let mut out = UnsignedDataSet::default();
+        if duty.slot == Slot(0) {
+            // The genesis slot has its block. Beacon nodes name a proposer of it all the same.
+            return Ok(out);
+        }
         for (validator, definition) in &set.0 {
             let (validator, proposer) = (*validator, definition.validator_index());
             let randao = Duty::new(duty.slot, DutyType::Randao);
@@ -387,7 +391,8 @@ impl Fetcher {
                 let what = "randao reveal";
                 return Err(FetchError::NotThat { what, validator });
             };
-            let version = self.version().await;
+            // Never asked for here, where every moment counts.
+            let version = self.version();
             let ask = ProduceBlock {
                 slot: duty.slot,
                 randao_reveal: reveal.signature,
@@ -430,17 +435,22 @@ impl Fetcher {
         }
     }
 
-    /// The beacon node's name of itself, asked for until it is known.
-    async fn version(&self) -> Option<String> {
-        if !self.parts.graffiti.needs_version() {
-            return None;
+    /// To be called with every slot: asks for the beacon node's name of itself until it is known, so that it is there
+    /// when a block is made.
+    pub async fn on_slot(self: Arc<Self>, _: SlotTick) {
+        if !self.parts.graffiti.needs_version() || self.version().is_some() {
+            return;
         }
-        let known = self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if known.is_some() {
-            return known;
+        match self.parts.beacon.node_version().await {
+            Ok(version) => *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version),
+            Err(error) => {
+                tracing::debug!(%error, "the beacon node's version is not known yet; blocks are marked without it");
+            }
         }
-        let version = self.parts.beacon.node_version().await.ok()?;
-        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version.clone());
-        Some(version)
+    }
+
+    /// The beacon node's name of itself, if it is known.
+    fn version(&self) -> Option<String> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

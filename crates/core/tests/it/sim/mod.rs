@@ -9,7 +9,7 @@ mod vc;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -241,7 +241,7 @@ fn a_node_whose_beacon_node_fails_serves_its_client_and_the_others_finish_every_
             sim.until(timing().start(Slot(8))).await;
             for i in 0..3 {
                 assert_eq!(sim.attested(i), [0, 1, 2, 3, 4, 5, 6, 7], "node {i}");
-                assert_eq!(sim.proposed(i), [0, 1, 2, 3, 4, 5, 6, 7], "node {i}");
+                assert_eq!(sim.proposed(i), [1, 2, 3, 4, 5, 6, 7], "node {i}");
             }
             for slot in (0..4).chain(5..8) {
                 assert_eq!(sim.witness.clients_served("attestation", Slot(slot)), 4, "slot {slot}");
@@ -258,8 +258,33 @@ fn four_nodes_finish_every_block() {
         let sim = Sim::start().await;
         sim.until(timing().start(Slot(8))).await;
         for i in 0..4 {
-            assert_eq!(sim.proposed(i), [0, 1, 2, 3, 4, 5, 6, 7], "node {i}");
+            assert_eq!(sim.proposed(i), [1, 2, 3, 4, 5, 6, 7], "node {i}");
         }
+        sim.end().await;
+    });
+}
+
+#[test]
+fn vc_20_block_whose_publication_fails_is_published_again_and_never_made_again() {
+    run(async {
+        let sim = Sim::start().await;
+        sim.until(timing().start(Slot(2))).await;
+        for beacon in &sim.beacons {
+            beacon.failing_publications.store(3, Ordering::Relaxed);
+        }
+        sim.until(timing().start(Slot(4))).await;
+        let mut published = BTreeSet::new();
+        for (i, beacon) in sim.beacons.iter().enumerate() {
+            assert_eq!(beacon.failing_publications.load(Ordering::Relaxed), 0, "node {i} tried again");
+            assert_eq!(sim.proposed(i), [1, 2, 3], "node {i}");
+            let made = beacon.produced.lock().unwrap().iter().filter(|s| **s == Slot(2)).count();
+            assert_eq!(made, 1, "node {i}");
+            let blocks = beacon.blocks.lock().unwrap();
+            let of_slot = blocks.iter().filter(|b| b.slot() == Slot(2));
+            published.extend(of_slot.map(|b| b.to_ssz()));
+        }
+        assert_eq!(published.len(), 1, "one block with one signature, that of the leader's beacon node");
+        // No share signed another one: the witness looks at each.
         sim.end().await;
     });
 }

@@ -14,9 +14,12 @@ use trireme_core::{
     life::Life,
     registrations::Registrations,
     step::{ErrorKind, StepName},
+    time::SlotTick,
     validatorapi::AwaitUnsigned,
 };
-use trireme_eth2::{AttestationData, BlsPubkey, CommitteeIndex, ProposerDuty, Slot, ValidatorIndex, VersionedProposal};
+use trireme_eth2::{
+    AttestationData, BlsPubkey, CommitteeIndex, Epoch, ProposerDuty, Slot, ValidatorIndex, VersionedProposal,
+};
 
 use super::{SPE, attester, randao};
 use crate::fakes::{
@@ -147,4 +150,53 @@ async fn vc_23_a_block_of_our_beacon_node_that_pays_somebody_else_is_counted_and
     assert_eq!((counted(), heard.take().len()), (0, 1));
     fetch(2, 3).await.unwrap();
     assert_eq!((counted(), heard.take().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_block_waits_for_the_beacon_nodes_version_and_it_is_in_the_graffiti_once_it_is_known() {
+    let beacon = FakeBeacon::new(3, SPE, 9);
+    let (fetcher, heard) = fetcher_with(&beacon, Arc::new(Revealed), FetcherMetrics::default());
+    let graffiti = async |slot: u64| {
+        let duty = Duty::new(Slot(slot), DutyType::Proposer);
+        let cx = cx_source(timing(SPE)).cx(duty);
+        let n = u8::try_from(slot).unwrap() + 1;
+        Arc::clone(&fetcher)
+            .fetch(cx, Arc::new(proposer(n, duty)))
+            .await
+            .unwrap();
+        let (_, set) = heard.take().pop().unwrap();
+        let UnsignedData::Proposal(block) = &set.0[&key(n)] else {
+            panic!("not a block")
+        };
+        String::from_utf8(block.graffiti().0.into_iter().take_while(|b| *b != 0).collect()).unwrap()
+    };
+    let asked = || beacon.versions_asked.load(Ordering::Relaxed);
+    assert_eq!((graffiti(1).await.as_str(), asked()), ("triremeOB", 0));
+    let tick = SlotTick {
+        slot: Slot(2),
+        epoch: Epoch(0),
+        first_in_epoch: false,
+        last_in_epoch: false,
+        first_seen: false,
+    };
+    for _ in 0..3 {
+        Arc::clone(&fetcher).on_slot(tick).await;
+    }
+    assert_eq!((graffiti(2).await.as_str(), asked()), ("triremeOBLH", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn vc_30_no_block_is_made_for_the_genesis_slot() {
+    let (fetcher, heard) = fetcher_with(
+        &FakeBeacon::new(3, SPE, 9),
+        Arc::new(Revealed),
+        FetcherMetrics::default(),
+    );
+    for (slot, blocks) in [(0, 0), (1, 1)] {
+        let duty = Duty::new(Slot(slot), DutyType::Proposer);
+        let n = u8::try_from(slot).unwrap() + 1;
+        let fetched = Arc::clone(&fetcher).fetch(cx_source(timing(SPE)).cx(duty), Arc::new(proposer(n, duty)));
+        fetched.await.unwrap();
+        assert_eq!(heard.take().len(), blocks, "slot {slot}");
+    }
 }
