@@ -21,6 +21,7 @@ pub struct SchedulerMetrics {
     pub(super) current_epoch: Gauge,
     pub(super) duties: Family<DutyLabel, Counter>,
     pub(super) skipped_slots: Counter,
+    pub(super) clock_set_back: Counter,
     active: Gauge,
     balance: Family<ValidatorLabel, Gauge<f64, AtomicU64>>,
     status: Family<ValidatorStatusLabel, Gauge>,
@@ -42,6 +43,11 @@ impl SchedulerMetrics {
             "core_scheduler_skipped_slots",
             "Times that slots were skipped",
             m.skipped_slots.clone(),
+        );
+        registry.register(
+            "core_scheduler_clock_set_back",
+            "Times that the clock was set back by more than a slot",
+            m.clock_set_back.clone(),
         );
         registry.register(
             "core_scheduler_validators_active",

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a duty is announced at most once, whatever the clock and the chain do, and keeps the definitions that it
 //! was announced with; others follow the chain: what a reorganisation or a change of the validators made wrong is
-//! resolved again, and what is known begins in time meanwhile; slots slept through are skipped and counted.
+//! resolved again, and what is known begins in time meanwhile; slots slept through are skipped and counted, and so is a
+//! clock that was set back.
 //! Not here: how duties are done. What follows an announcement is decided in `wire`.
 
 mod duties;
@@ -23,7 +24,7 @@ use trireme_eth2::{ChainEvent, Epoch, ReorgEvent, Root, Slot, ValidatorIndex};
 pub use self::{
     duties::{Basis, DutyTable, NotResolved},
     metrics::SchedulerMetrics,
-    ticker::SlotTicker,
+    ticker::{Beat, SlotTicker},
 };
 pub use crate::time::SlotTick;
 use crate::{
@@ -156,7 +157,20 @@ impl Scheduler {
         self.wait_for_sync().await;
         let mut ticker = SlotTicker::new(Arc::clone(clock), *timing);
         loop {
-            let (tick, skipped) = ticker.next().await;
+            let (tick, skipped) = match ticker.beat().await {
+                Beat::Slot(tick, skipped) => (tick, skipped),
+                Beat::SetBack { from, to, resumes } => {
+                    tracing::warn!(
+                        from = from.0,
+                        to = to.0,
+                        resumes = resumes.0,
+                        "the clock was set back; no duty of a slot that has begun before is done again, the next ones begin \
+                         with the slot at which they resume"
+                    );
+                    self.parts.metrics.clock_set_back.inc();
+                    continue;
+                }
+            };
             if skipped > 0 {
                 tracing::warn!(
                     slot = tick.slot.0,
