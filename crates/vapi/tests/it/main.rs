@@ -7,6 +7,8 @@ mod connections;
 #[cfg(test)]
 mod cors;
 #[cfg(test)]
+mod error_rows;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod real_clients;
