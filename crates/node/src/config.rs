@@ -134,10 +134,10 @@ pub struct ValidatorApiConfig {
     pub allow_list: bool,
     /// `--vapi-json-only`: answer in JSON even to clients that prefer SSZ.
     pub json_only: bool,
-}
-
     /// `--vapi-allow-origin`: web pages that may read answers.
     pub origins: Origins,
+}
+
 /// The network between the operators' nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct P2pConfig {
@@ -164,10 +164,10 @@ pub struct ProposalConfig {
     pub graffiti_disable_client_append: bool,
     /// `--overrides-file`: registrations that replace those of the lock. It may be missing.
     pub overrides_file: PathBuf,
-    /// `--synthetic-block-proposals`: made-up proposals, for tests.
-    pub synthetic: bool,
     /// `--fetch-feerecipient-updates`: where registrations that the operators sign together are fetched from.
     pub updates: Option<UpdatesConfig>,
+    /// `--synthetic-block-proposals`: made-up proposals, for tests.
+    pub synthetic: bool,
 }
 
 /// A network that is in no table.
