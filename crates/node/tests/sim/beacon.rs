@@ -12,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use tokio::sync::broadcast;
 use trireme_core::{
-    PubKey,
+    PeerIdx, PubKey,
     ports::{BeaconError, BeaconNode, Clock, Duties, ProduceBlock},
     scheme::{Claim as CoreClaim, Scheme as _, Signer},
 };
@@ -21,7 +21,8 @@ use trireme_eth2::{
     Gwei, HeadEvent, ProposalResponse, ProposerDuty, ReorgEvent, Root, SignedContributionAndProof,
     SignedValidatorRegistrationV1, SignedVoluntaryExit, Slot, SyncCommitteeContribution, SyncCommitteeMessage,
     SyncDuty, SyncingStatus, Uint256, ValidatorIndex, ValidatorInfo, ValidatorRecord, ValidatorStatus, Versioned as _,
-    VersionedAttestation, VersionedSignedAggregateAndProof, VersionedSignedBlock, VersionedSignedProposal,
+    VersionedAttestation, VersionedProposal, VersionedSignedAggregateAndProof, VersionedSignedBlock,
+    VersionedSignedProposal,
 };
 use trireme_testutil::{
     judge::{self, BlockView, Claim, Judge, Manner, Refused, SubmittedVote},
@@ -30,6 +31,7 @@ use trireme_testutil::{
 
 use crate::{
     chain::{GENESIS, SLOT},
+    forger::GRAFFITI,
     run::Audit,
 };
 
@@ -60,6 +62,29 @@ impl World {
 
     pub(crate) fn now(&self) -> Duration {
         Duration::from_nanos(self.clock.now().0)
+    }
+
+    /// Lets happen what does not come from the cluster. Called an eighth before each slot.
+    pub(crate) fn passes(&self) {
+        self.judge().advance(self.now());
+        self.announce();
+    }
+
+    /// What a villain makes of a block: one as good, with another graffiti.
+    pub(crate) fn another_block(&self, of: PeerIdx, block: &VersionedProposal) -> Option<VersionedProposal> {
+        let boost = if block.is_blinded() { u64::MAX } else { 0 };
+        let (face, randao) = (usize::from(of.0), (block.randao_reveal(), true));
+        let mut judge = self.judge();
+        if judge.view(face, self.now()).head().slot >= block.slot() {
+            return None;
+        }
+        let made = judge.produce(face, self.now(), block.slot(), randao, GRAFFITI, boost);
+        let ingredients = made.ok()?;
+        let other = ingredients.proposal();
+        if other.is_blinded() {
+            judge.offer(other.block_root(), ingredients);
+        }
+        Some(other)
     }
 
     /// Tells what has happened to those whose face hears it.
@@ -402,9 +427,13 @@ impl BeaconNode for SimBeacon {
                 .judge()
                 .produce(face, now, ask.slot, randao, ask.graffiti, ask.builder_boost_factor);
             let ingredients = made.map_err(|why| refused(&why))?;
+            let proposal = ingredients.proposal();
+            if proposal.is_blinded() {
+                world.judge().offer(proposal.block_root(), ingredients);
+            }
             let value = Uint256::from(1_000_000_000_u64);
             Ok(ProposalResponse {
-                proposal: ingredients.proposal(),
+                proposal,
                 execution_payload_value: value,
                 consensus_block_value: value,
             })

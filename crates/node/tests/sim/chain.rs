@@ -7,19 +7,27 @@ use rand_chacha::ChaCha20Rng;
 use trireme_core::{
     PeerIdx, PubKey, UnixTime,
     cluster::{Cluster, Validator},
+    data::SignedData,
+    registrations::registration,
+    scheme::Signer,
 };
-use trireme_eth2::{BlsPubkey, ChainSpec, Fork, ForkVersion, Genesis};
+use trireme_eth2::{
+    BlsPubkey, ChainSpec, ExecutionAddress, Fork, ForkVersion, Genesis, SignedValidatorRegistrationV1, ValidatorIndex,
+};
 use trireme_testutil::{
     judge::{self, ChainConfig, DutyKind, HOODI, JudgeConfig},
     sim::{ToyScheme, toy_sum},
 };
 
+use crate::plan::Plan;
+
 pub(crate) const NODES: u8 = 4;
 pub(crate) const THRESHOLD: u8 = 3;
-const VALIDATORS: u8 = 8;
+pub(crate) const VALIDATORS: u8 = 8;
 pub(crate) const GENESIS: UnixTime = UnixTime::from_secs(1_700_000_000);
 pub(crate) const SLOT: Duration = Duration::from_secs(12);
 const SLOTS_PER_EPOCH: u64 = 8;
+pub(crate) const GAS_LIMIT: u64 = 36_000_000;
 
 /// Everything that all nodes of a run share.
 pub(crate) struct Facts {
@@ -27,10 +35,12 @@ pub(crate) struct Facts {
     pub(crate) toy: Arc<ToyScheme>,
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) judge: JudgeConfig,
+    /// What the cluster made when it was created.
+    pub(crate) registrations: Vec<SignedValidatorRegistrationV1>,
 }
 
 impl Facts {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, plan: &Plan) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let keys: Vec<PubKey> = (0..VALIDATORS)
             .map(|n| {
@@ -49,6 +59,7 @@ impl Facts {
         chain.seconds_per_slot = SLOT.as_secs();
         chain.slots_per_epoch = SLOTS_PER_EPOCH;
         chain.blobs_per_block = 0;
+        chain.transactions_per_block = 1;
         let genesis = Genesis {
             genesis_time: GENESIS.secs(),
             genesis_validators_root: chain.genesis_validators_root,
@@ -61,21 +72,31 @@ impl Facts {
             DutyKind::Aggregator,
             DutyKind::SyncMessage,
             DutyKind::SyncContribution,
+            DutyKind::Exit,
         ]
         .into();
+        if plan.builder {
+            config.builder = true;
+            config.counted.insert(DutyKind::BuilderRegistration);
+        }
+        config.registrations = (0..).map(ValidatorIndex).zip(keys.iter().map(wanted)).collect();
+        config.empty_slots.clone_from(&plan.empty);
+        config.reorgs.clone_from(&plan.reorgs);
         config.faces = usize::from(NODES);
         config.sum = toy_sum;
         let (prover, of) = (Arc::clone(&toy), keys.clone());
         config.prover = Some(Arc::new(move |validator, root| {
             let key = of.get(usize::try_from(validator.0).ok()?)?;
-            prover.sign(trireme_core::scheme::Signer::Group(*key), root)
+            prover.sign(Signer::Group(*key), root)
         }));
         let spec = judge::spec(&config.chain, config.epochs_per_sync_period);
-        let spec = ChainSpec::read(spec.as_object().unwrap(), genesis).unwrap();
+        let spec = Arc::new(ChainSpec::read(spec.as_object().unwrap(), genesis).unwrap());
+        let registrations = keys.iter().map(|key| registered(key, &toy, &spec)).collect();
         Self {
             keys,
             toy,
-            spec: Arc::new(spec),
+            spec,
+            registrations,
             judge: config,
         }
     }
@@ -85,7 +106,7 @@ impl Facts {
         let validator = |key: &PubKey| Validator {
             key: *key,
             shares: (1..=NODES).map(|share| share_key(key, share)).collect(),
-            fee_recipient: [key.0[0]; 20],
+            fee_recipient: recipient(key),
         };
         Arc::new(Cluster::new(
             [5; 32],
@@ -95,6 +116,26 @@ impl Facts {
             self.keys.iter().map(validator).collect(),
         ))
     }
+}
+
+const fn recipient(key: &PubKey) -> [u8; 20] {
+    [key.0[0]; 20]
+}
+
+/// What a validator's registration says.
+fn wanted(key: &PubKey) -> judge::Registration {
+    judge::Registration {
+        fee_recipient: ExecutionAddress(recipient(key)),
+        gas_limit: GAS_LIMIT,
+    }
+}
+
+fn registered(key: &PubKey, toy: &ToyScheme, spec: &ChainSpec) -> SignedValidatorRegistrationV1 {
+    let mut signed = registration(*key, GAS_LIMIT, GENESIS.secs() - 1, [0; 96]);
+    signed.message.fee_recipient = wanted(key).fee_recipient;
+    let root = SignedData::Registration(signed).signing_root(spec).unwrap();
+    signed.signature = toy.sign(Signer::Group(*key), root).unwrap();
+    signed
 }
 
 /// A public share; nobody looks into it.

@@ -12,6 +12,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use trireme_core::{
     PubKey, ShareIdx, UnixTime,
+    data::SignedData,
     life::Life,
     ports::{BeaconNode, Clock},
     scheme::Signer,
@@ -19,9 +20,10 @@ use trireme_core::{
 };
 use trireme_eth2::{
     AttesterDuty, BeaconCommitteeSelection, BlsSignature, ChainSpec, CommitteeIndex, ContributionAndProof, DomainType,
-    Epoch, ForkedAttestation, Root, SignedContributionAndProof, SingleAttestation, Slot, SyncAggregatorSelectionData,
-    SyncCommitteeMessage, SyncCommitteeSelection, SyncDuty, ValidatorIndex, VersionedSignedAggregateAndProof, electra,
-    hash_tree_root, is_attestation_aggregator, is_sync_aggregator,
+    Epoch, ForkedAttestation, Root, SignedContributionAndProof, SignedVoluntaryExit, SingleAttestation, Slot,
+    SyncAggregatorSelectionData, SyncCommitteeMessage, SyncCommitteeSelection, SyncDuty, ValidatorIndex,
+    VersionedSignedAggregateAndProof, VoluntaryExit, electra, hash_tree_root, is_attestation_aggregator,
+    is_sync_aggregator,
 };
 use trireme_testutil::sim::{SimClock, ToyScheme};
 
@@ -325,6 +327,29 @@ impl Client {
         self.ask("publish block", end(slot), |vapi, awaited| {
             let signed = signed.clone();
             async move { vapi.submit_proposal(signed, &awaited).await }
+        })
+        .await;
+    }
+
+    // === Exits
+
+    /// Signs the exit of a validator; the node may be down for a while.
+    pub(crate) async fn leave(self: Arc<Self>, slot: Slot, validator: ValidatorIndex) {
+        self.clock.sleep_until(start(slot).after(SLOT / 8)).await;
+        let message = VoluntaryExit {
+            epoch: self.spec.epoch(slot),
+            validator_index: validator,
+        };
+        let mut signed = SignedVoluntaryExit {
+            message,
+            signature: BlsSignature([0; 96]),
+        };
+        let root = SignedData::Exit(signed).signing_root(&self.spec).unwrap();
+        self.witness.signed("exit", validator, self.share, slot, 0, root);
+        let key = self.keys[&validator];
+        signed.signature = self.toy.sign(Signer::Share(key, self.share), root).unwrap();
+        self.ask("exit", end(Slot(slot.0 + 1)), |vapi, awaited| async move {
+            vapi.submit_exit(signed, &awaited).await
         })
         .await;
     }

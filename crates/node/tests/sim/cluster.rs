@@ -17,6 +17,7 @@ use trireme_core::{
     ports::{BeaconNode, Clock, KeyValue},
     registrations::Registrations,
 };
+use trireme_eth2::Slot;
 use trireme_node::workflow::{Lives, Ports, Settings, Workflow};
 use trireme_testutil::{
     judge::Judge,
@@ -25,8 +26,10 @@ use trireme_testutil::{
 
 use crate::{
     beacon::{SimBeacon, World},
-    chain::{Facts, NODES},
-    client::{Client, Door, Witness},
+    chain::{Facts, NODES, SLOT},
+    client::{Client, Door, Witness, start},
+    forger::Forger,
+    plan::Plan,
     run::Audit,
     villain::{Lies, Wire},
 };
@@ -61,30 +64,48 @@ pub(crate) struct SimCluster {
 }
 
 impl SimCluster {
-    /// All nodes and clients, started. The clients work in the slots before `end`; `villain` lies.
-    pub(crate) async fn start(seed: u64, now: UnixTime, end: u64, villain: Option<u8>, audit: &Arc<Audit>) -> Self {
-        let facts = Facts::new(seed);
+    /// All nodes and clients, started. The clients work in the slots before `end`.
+    pub(crate) async fn start(seed: u64, now: UnixTime, end: u64, plan: &Plan, audit: &Arc<Audit>) -> Self {
+        let facts = Facts::new(seed, plan);
         let clock = SimClock::starting_at(now);
         let world = World::new(Judge::with(facts.judge.clone()), Arc::clone(&facts.toy), clock.clone());
         let witness = Arc::<Witness>::default();
         let clients = Life::new();
+        let (chain, of) = (Arc::clone(&world), clock.clone());
+        clients.task("chain", async move {
+            for slot in 1..end {
+                of.sleep_until(start(Slot(slot)).before(SLOT / 8)).await;
+                chain.passes();
+            }
+        });
+        if let Some((slot, validator)) = plan.exit {
+            world.judge().expect_exit(validator, slot);
+        }
+        let net = SimNet::new(NODES, seed);
         let mut operators = Vec::new();
         for me in 0..NODES {
             let beacon = SimBeacon::new(&world, me, seed ^ (0xbea0 + u64::from(me)), audit);
             let door = Arc::<Door>::default();
             let port = Arc::clone(&beacon) as Arc<dyn BeaconNode>;
             let share = ShareIdx(me + 1);
-            Client::new(share, &facts, Arc::clone(&door), port, clock.clone(), &witness, audit).start(&clients, end);
+            let client = Client::new(share, &facts, Arc::clone(&door), port, clock.clone(), &witness, audit);
+            client.start(&clients, end);
+            if let Some((slot, validator)) = plan.exit {
+                clients.task("vc.leave", client.leave(slot, validator));
+            }
+            let lies = || {
+                let forger = plan.equivocates.then(|| Forger::new(&net, PeerIdx(me), &world));
+                Lies::new(seed ^ 0x11e5, forger)
+            };
             operators.push(Operator {
                 store: Arc::new(CrashStore::new()),
                 beacon,
                 door,
-                lies: (villain == Some(me)).then(|| Lies::new(seed ^ 0x11e5)),
+                lies: (plan.villain == Some(me)).then(lies),
                 node: None,
                 boots: 0,
             });
         }
-        let net = SimNet::new(NODES, seed);
         let mut cluster = Self {
             net,
             clock,
@@ -131,10 +152,14 @@ impl SimCluster {
             caches: CacheMetrics::default(),
         };
         let settings = Settings {
-            graffiti: Graffiti::new(&[], "trireme", true, &cluster).unwrap(),
+            // Each node's blocks are its own.
+            graffiti: Graffiti::new(&[format!("operator {me}")], "trireme", true, &cluster).unwrap(),
             chain: Arc::clone(&self.facts.spec),
-            builder: false,
-            registrations: Arc::new(Registrations::new(Arc::clone(&cluster), Vec::new())),
+            builder: self.facts.judge.builder,
+            registrations: Arc::new(Registrations::new(
+                Arc::clone(&cluster),
+                self.facts.registrations.clone(),
+            )),
             cluster,
             identity: Arc::new(self.net.key(PeerIdx(me)).unwrap().clone()),
             consensus: ConsensusConfig::default(),

@@ -1,20 +1,21 @@
 //! One run: the plan is carried out, then everything is looked at.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
 use trireme_core::{PeerIdx, UnixTime};
-use trireme_eth2::Slot;
+use trireme_eth2::{ForkedSignedBlock, Slot, VersionedSignedProposal};
 use trireme_testutil::{
-    judge::{self, Fault},
+    judge::{self, DutyKind, Fault, Judge},
     sim::Link,
 };
 
 use crate::{
-    chain::GENESIS,
+    chain::{GAS_LIMIT, GENESIS},
     client,
     cluster::SimCluster,
     plan::{Plan, Trouble},
@@ -86,7 +87,7 @@ pub(crate) struct Outcome {
     pub(crate) audit: [u8; 32],
     pub(crate) messages: u64,
     /// Duties that were done.
-    pub(crate) done: u64,
+    pub(crate) done: BTreeMap<DutyKind, u64>,
     /// Duties that were missed where more went wrong than the cluster can bear.
     pub(crate) excused: u64,
 }
@@ -117,7 +118,7 @@ pub(crate) fn run(seed: u64, plan: &Plan, logged: bool) -> Result<Outcome, Strin
 
 async fn played(seed: u64, plan: &Plan, audit: &Arc<Audit>) -> (Vec<String>, Outcome) {
     let ms = |ms: u64| GENESIS.after(Duration::from_millis(ms));
-    let mut cluster = SimCluster::start(seed, GENESIS.before(Duration::from_secs(5)), SLOTS, plan.villain, audit).await;
+    let mut cluster = SimCluster::start(seed, GENESIS.before(Duration::from_secs(5)), SLOTS, plan, audit).await;
     let calm = Link {
         latency: Duration::from_millis(2),
         jitter: Duration::from_millis(18),
@@ -153,12 +154,10 @@ async fn played(seed: u64, plan: &Plan, audit: &Arc<Audit>) -> (Vec<String>, Out
                 }
             }
             Trouble::Beacon(kind) => {
-                // The judge counts in whole slots.
-                let slots = (window.from / 12_000)..=(window.until / 12_000);
                 cluster.world.judge().inject(Fault {
                     face: usize::from(window.node),
                     kind: *kind,
-                    slots: (*slots.start())..(*slots.end()),
+                    slots: window.slots(),
                 });
             }
         }
@@ -201,7 +200,9 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
         let slot = u64::try_from(at / 12_000).unwrap();
         // What comes too late has been missed; that is told below. A node that hears late of a reveal may ask for a block
         // that the others have published.
-        let known = refusal.reason.starts_with("late") || refusal.reason.ends_with("has a block already");
+        let known = refusal.reason.starts_with("late")
+            || refusal.reason.ends_with("has a block already")
+            || is_of_behind(plan, slot, &refusal.reason);
         if !plan.excuses(slot) && !known {
             wrong.push(format!(
                 "refused at slot {slot} + {} ms: {}",
@@ -211,11 +212,12 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
         }
     }
     let report = judge::report(&mut judge, 1..SLOTS);
-    let (mut done, mut excused) = (0, 0);
+    wrong.extend(payloads(&judge, plan));
+    let (mut done, mut excused) = (BTreeMap::new(), 0);
     for (kind, duties) in &report.duties {
-        done += duties.completed;
+        done.insert(*kind, duties.completed);
         for missed in &duties.missed {
-            if plan.excuses(missed.slot) {
+            if plan.excuses(missed.slot) || is_of_behind(plan, missed.slot, &missed.reason) {
                 excused += 1;
             } else {
                 wrong.push(format!("missed in slot {}: {kind:?}, {}", missed.slot, missed.reason));
@@ -229,4 +231,31 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
         excused,
     };
     (wrong, outcome)
+}
+
+/// Whether a block was refused because the beacon node that made it lacked the newest ones.
+fn is_of_behind(plan: &Plan, slot: u64, reason: &str) -> bool {
+    plan.has_behind(slot) && reason.contains("wrong parent")
+}
+
+/// Blocks whose payload is not made by whom it should be; the builder keeps to the registered gas limit.
+fn payloads(judge: &Judge, plan: &Plan) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for slot in 1..SLOTS {
+        let block = judge.block_at(Slot(slot)).and_then(|b| b.block.as_ref());
+        let of_cluster = !judge.is_strangers(Slot(slot));
+        let Some(VersionedSignedProposal::Full(ForkedSignedBlock::Fulu(block))) =
+            block.filter(|_| of_cluster).map(AsRef::as_ref)
+        else {
+            continue;
+        };
+        let payload = &block.signed_block.message.body.execution_payload;
+        if plan.builder != (payload.gas_limit == GAS_LIMIT) {
+            wrong.push(format!(
+                "the block of slot {slot} has another's payload, with gas limit {}",
+                payload.gas_limit
+            ));
+        }
+    }
+    wrong
 }

@@ -2,8 +2,7 @@
 //!
 //! The villain runs the honest code and lies on the wire: it keeps messages back, says something else to each peer, sends
 //! partial signatures of its own share over other roots and of foreign shares, repeats what others said long ago, and
-//! sends bytes that are no messages. What it cannot do here: vote twice with a genuine consensus signature; the
-//! algorithm's own simulation has villains for that.
+//! sends bytes that are no messages; and if it equivocates, a [`Forger`] makes votes for it under its genuine key.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use trireme_core::{
     Duty, DutyType, PeerIdx, ShareIdx,
-    consensus::receive::open,
+    consensus::{PROTOCOL, receive::open},
     data::{decode_parsigex, encode_parsigex},
     parsigex::PARSIGEX,
     ports::{Clock as _, Handler, Inbound, NetError, Peer, PeerNet, ProtocolId, ServeGuard},
@@ -21,7 +20,7 @@ use trireme_core::{
 use trireme_eth2::Slot;
 use trireme_testutil::sim::{SimClock, SimPeer};
 
-use crate::{chain::NODES, run::Audit};
+use crate::{chain::NODES, forger::Forger, run::Audit};
 
 /// See the module.
 pub(crate) struct Wire {
@@ -35,17 +34,22 @@ pub(crate) struct Wire {
 pub(crate) struct Lies {
     rng: Mutex<ChaCha20Rng>,
     heard: Mutex<Vec<(ProtocolId, Bytes)>>,
+    forger: Option<Forger>,
 }
 
 impl Lies {
-    pub(crate) fn new(seed: u64) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, forger: Option<Forger>) -> Arc<Self> {
         Arc::new(Self {
+            forger,
             rng: Mutex::new(ChaCha20Rng::seed_from_u64(seed)),
             heard: Mutex::default(),
         })
     }
 
     fn hear(&self, proto: ProtocolId, msg: &Bytes) {
+        if let (Some(forger), true) = (&self.forger, proto == PROTOCOL) {
+            forger.learn(msg);
+        }
         let mut heard = self.heard.lock().unwrap();
         if heard.len() < 400 {
             heard.push((proto, msg.clone()));
@@ -76,6 +80,11 @@ impl Lies {
                 let heard = self.heard.lock().unwrap();
                 let old = (!heard.is_empty()).then(|| heard[rng.random_range(0..heard.len())].clone());
                 old.into_iter().chain([honest]).collect()
+            }
+            _ if proto == PROTOCOL && self.forger.is_some() => {
+                let forger = self.forger.as_ref().unwrap();
+                let forged = forger.instead(msg, &mut rng).unwrap_or_else(|| vec![msg.clone()]);
+                forged.into_iter().map(|msg| (proto, msg)).collect()
             }
             _ if proto == PARSIGEX => vec![(proto, forged(msg, &mut rng).unwrap_or_else(|| msg.clone()))],
             _ => vec![honest],
