@@ -30,6 +30,31 @@ pub(crate) fn share(listener: TcpListener) -> std::io::Result<(TcpListener, TcpL
 mod tests {
     use super::*;
 
+    /// Binds there, and says whether a client that connects to `host` at the same port arrives.
+    async fn reached(address: &str, host: &str) -> bool {
+        let listener = bind("--validator-api-address", address).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = tokio::net::TcpStream::connect(format!("{host}:{port}")).await;
+        client.is_ok() && listener.accept().await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn vc_110_addresses_of_ipv6_are_listened_at_and_all_of_them_serves_ipv4_too() {
+        assert!(reached("[::1]:0", "[::1]").await);
+        assert!(!reached("[::1]:0", "127.0.0.1").await);
+        assert!(reached("[::]:0", "[::1]").await);
+        assert!(reached("[::]:0", "127.0.0.1").await);
+        assert!(reached(":0", "127.0.0.1").await);
+    }
+
+    #[tokio::test]
+    async fn vc_110_text_that_is_no_address_is_an_error() {
+        for bad in ["::1:0", "[::1]", "[::g]:0", "[::1:0"] {
+            let error = bind("--monitoring-address", bad).await.unwrap_err().to_string();
+            assert!(error.contains(bad) && error.contains("--monitoring-address"), "{error}");
+        }
+    }
+
     #[tokio::test]
     async fn port_that_is_taken_is_an_error_with_address_and_flag() {
         let first = bind("--validator-api-address", "127.0.0.1:0").await.unwrap();

@@ -82,7 +82,7 @@ impl Scheme for Counting {
 
 #[tokio::test(start_paused = true)]
 async fn row_12_a_large_set_of_a_peer_is_verified_as_one() {
-    const VALIDATORS: u8 = 60;
+    const VALIDATORS: u8 = 250;
     let hub = Hub::of(4, Life::new());
     let clock: Arc<dyn Clock> = SimClock::starting_at(UnixTime(0));
     let scheme = Arc::new(Counting {
@@ -108,7 +108,7 @@ async fn row_12_a_large_set_of_a_peer_is_verified_as_one() {
     }));
     let duty = Duty::new(Slot(1), DutyType::Attester);
     let data = attestation_data(duty.slot, SPE, 9);
-    let all = (1..=VALIDATORS).map(|n| (key(n), partial(&chain(SPE), key(n), 2, vote(n, data))));
+    let all = (1..=VALIDATORS).map(|n| (key(n), partial(&chain(SPE), key(n), 2, vote(n % 64, data))));
     let inbound = Inbound {
         from: Some(PeerIdx(1)),
         from_id: hub.node(1).peers()[1].id,

@@ -96,6 +96,17 @@ fn the_preset_shows_in_name_or_limit() {
 }
 
 #[test]
+fn vc_49_builders_domain_is_of_type_1_the_genesis_version_and_no_chain() {
+    // The root of a fork with version 0 of no chain is that of 64 zero bytes.
+    let mainnet = "00000001f5a5fd42d16a20302798ef6ed309979b43003d2320d9f0e8ea9831a9";
+    assert_eq!(hex::encode(signing::builder_domain(ForkVersion([0; 4])).0), mainnet);
+    assert_ne!(
+        signing::builder_domain(ForkVersion([0x10, 0, 9, 0x10])),
+        signing::builder_domain(ForkVersion([0; 4]))
+    );
+}
+
+#[test]
 fn pinned_domains_do_not_follow_the_epoch() {
     let spec = read(json!({})).unwrap();
     let pinned = [

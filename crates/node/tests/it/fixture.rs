@@ -143,10 +143,10 @@ impl Cluster {
                 tcp_addresses: Vec::new(),
                 disable_reuseport: false,
             },
-            proposals: ProposalConfig {
             push: None,
-                builder_api: false,
+            proposals: ProposalConfig {
                 updates: None,
+                builder_api: false,
                 graffiti: Vec::new(),
                 graffiti_disable_client_append: false,
                 overrides_file: "no/such/overrides.json".into(),
@@ -161,12 +161,12 @@ impl Cluster {
 
 /// An address that nobody listens on.
 pub(crate) async fn free_address() -> String {
-    TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
+    free_address_at("127.0.0.1:0").await
+}
+
+/// As [`free_address`], of another host.
+pub(crate) async fn free_address_at(host: &str) -> String {
+    TcpListener::bind(host).await.unwrap().local_addr().unwrap().to_string()
 }
 
 /// A beacon node that knows its chain and nothing else, once it is up.

@@ -7,7 +7,7 @@ use trireme_core::{
 };
 use trireme_node::{NodeConfig, NodeError, Shutdown, run};
 
-use super::fixture::{Beacon, Cluster, HOODI, SEPOLIA, free_address, get, write};
+use super::fixture::{Beacon, Cluster, HOODI, SEPOLIA, free_address, free_address_at, get, write};
 
 /// The error with which a node ends by itself.
 async fn refused(config: NodeConfig) -> NodeError {
@@ -67,6 +67,20 @@ async fn node_says_who_it_is_while_its_beacon_node_is_away_and_starts_when_it_co
             assert!(metrics.contains(name), "no {name} in the metrics");
         }
         assert!(metrics.contains("cluster_network=\"hoodi\""));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vc_110_node_serves_validator_api_and_monitoring_at_ipv6_addresses() {
+    let (cluster, beacon) = (Cluster::new(), Beacon::start(HOODI, true).await);
+    let mut config = cluster.config(0, &beacon).await;
+    let (api, monitoring) = (free_address_at("[::1]:0").await, free_address_at("[::1]:0").await);
+    config.validator_api.address.clone_from(&api);
+    config.monitoring_address = Some(monitoring.clone());
+    with_node(config, async {
+        assert_eq!(get(&api, "/eth/v1/node/version").await.0, 200);
+        assert_eq!(get(&monitoring, "/livez").await, (200, "ok".into()));
     })
     .await;
 }

@@ -35,7 +35,7 @@ async fn messages_and_requests_go_both_ways() {
 }
 
 #[tokio::test]
-async fn a_burst_of_messages_arrives_whole_while_the_handlers_are_slow() {
+async fn row_12_a_burst_of_messages_is_read_whole_however_long_the_handlers_take() {
     // Pitfalls 2, 4 and 8: no stream is reset, refused or negotiated one after the other.
     let (a, b) = pair().await;
     let (count, gate) = (

@@ -275,15 +275,29 @@ fn vc_20_block_whose_publication_fails_is_published_again_and_never_made_again()
         sim.until(timing().start(Slot(4))).await;
         let mut published = BTreeSet::new();
         for (i, beacon) in sim.beacons.iter().enumerate() {
-            assert_eq!(beacon.failing_publications.load(Ordering::Relaxed), 0, "node {i} tried again");
+            assert_eq!(
+                beacon.failing_publications.load(Ordering::Relaxed),
+                0,
+                "node {i} tried again"
+            );
             assert_eq!(sim.proposed(i), [1, 2, 3], "node {i}");
-            let made = beacon.produced.lock().unwrap().iter().filter(|s| **s == Slot(2)).count();
+            let made = beacon
+                .produced
+                .lock()
+                .unwrap()
+                .iter()
+                .filter(|s| **s == Slot(2))
+                .count();
             assert_eq!(made, 1, "node {i}");
             let blocks = beacon.blocks.lock().unwrap();
             let of_slot = blocks.iter().filter(|b| b.slot() == Slot(2));
             published.extend(of_slot.map(|b| b.to_ssz()));
         }
-        assert_eq!(published.len(), 1, "one block with one signature, that of the leader's beacon node");
+        assert_eq!(
+            published.len(),
+            1,
+            "one block with one signature, that of the leader's beacon node"
+        );
         // No share signed another one: the witness looks at each.
         sim.end().await;
     });

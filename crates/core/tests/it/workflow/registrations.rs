@@ -36,7 +36,7 @@ fn replace(of: &Registrations, list: Vec<SignedValidatorRegistrationV1>) -> Resu
 }
 
 #[test]
-fn only_newer_registrations_of_our_validators_replace_those_of_the_lock() {
+fn vc_40_and_48_only_newer_registrations_of_our_validators_replace_those_of_the_lock() {
     let registrations = of_lock();
     assert_eq!(registrations.fee_recipient(&key(1)), Some([1; 20]), "the definition's");
     let before = registrations.generation();
@@ -89,7 +89,7 @@ fn a_file_is_read_in_both_forms_and_what_is_none_is_refused() {
     }
 }
 
-/// Sends from `start` on; says at which seconds what was there `n` times.
+/// Sends from `start` on; says how many were taken by each of the seconds, at which, and at second 0 before, `at` is done.
 async fn sent_until(start: u64, seconds: &[u64], at: impl Fn(u64, &FakeBeacon, &Registrations)) -> Vec<usize> {
     let (beacon, registrations) = (FakeBeacon::new(2, SPE, 0), Arc::new(of_lock()));
     let clock: Arc<dyn Clock> = SimClock::starting_at(UnixTime::from_secs(start));
@@ -104,6 +104,7 @@ async fn sent_until(start: u64, seconds: &[u64], at: impl Fn(u64, &FakeBeacon, &
     let (life, tasks) = (Life::new(), Life::new());
     let mut ticker = SlotTicker::new(Arc::clone(&clock), timing(SPE));
     let running = tasks.clone();
+    at(0, &beacon, &registrations);
     life.task("ticks", async move {
         loop {
             let (tick, _) = ticker.next().await;
@@ -124,14 +125,27 @@ async fn sent_until(start: u64, seconds: &[u64], at: impl Fn(u64, &FakeBeacon, &
 }
 
 #[tokio::test(start_paused = true)]
-async fn registrations_are_sent_at_the_start_and_three_quarters_into_every_epoch() {
+async fn vc_46_registrations_are_sent_at_the_start_and_three_quarters_into_every_epoch() {
     // Epochs of 48 s.
     let counts = sent_until(13, &[13, 56, 57, 104, 105], |_, _, _| {}).await;
     assert_eq!(counts, [2, 2, 4, 4, 6]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_sent_with_the_next_slot_and_a_failure_tried_again_with_it() {
+async fn vc_46_at_the_start_registrations_are_tried_again_every_slot_until_they_are_taken() {
+    // Slots of 12 s. The beacon node is away in the first three.
+    let away = |second, beacon: &FakeBeacon, _: &Registrations| match second {
+        0 => beacon.refuse(503, "busy"),
+        37 => *beacon.refusal.lock().unwrap() = None,
+        _ => {}
+    };
+    let counts = sent_until(13, &[13, 24, 36, 37, 48, 56, 57], away).await;
+    // Taken in this epoch already: not again at its usual time, 57 s.
+    assert_eq!(counts, [0, 0, 0, 0, 2, 2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn vc_46_a_change_is_sent_with_the_next_slot_and_a_failure_tried_again_with_it() {
     let counts = sent_until(
         13,
         &[13, 23, 24, 35, 36, 48],
