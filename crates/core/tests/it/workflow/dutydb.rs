@@ -4,12 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use trireme_core::{
-    Duty, DutyType, UnixTime, answers::NoAnswer, data::UnsignedData, dutydb::DutyDb, journal::Journal, life::Life,
-    ports::Clock, step::ErrorKind,
+    Duty, DutyType, UnixTime,
+    answers::NoAnswer,
+    data::{UnsignedData, UnsignedDataSet},
+    dutydb::DutyDb,
+    journal::Journal,
+    life::Life,
+    ports::Clock,
+    step::ErrorKind,
 };
-use trireme_eth2::{CommitteeIndex, Slot, ValidatorIndex};
+use trireme_eth2::{BlsSignature, CommitteeIndex, ForkedAttestation, Slot, ValidatorIndex, hash_tree_root};
 
-use super::{SPE, decided};
+use super::{SPE, decided, values::aggregate};
 use crate::fakes::{SimClock, cx_source, key, store::CrashStore, timing};
 
 struct Bench {
@@ -109,6 +115,38 @@ async fn a_second_value_is_refused_and_the_same_again_is_fine() {
     assert_eq!(kind, ErrorKind::Permanent);
     assert!(text.contains("already stored for duty 1/attester"), "{text}");
     assert_eq!(b.head(1, 0), Some(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_different_aggregates_of_the_same_votes_all_nodes_hand_out_the_same_and_never_another() {
+    let duty = Duty::new(Slot(1), DutyType::Aggregator);
+    let signed = |n: u8| {
+        let UnsignedData::Aggregate(mut aggregate) = aggregate(Slot(1), &[2]) else {
+            panic!("not an aggregate")
+        };
+        let ForkedAttestation::Fulu(inner) = &mut aggregate.attestation else {
+            panic!("not of that fork")
+        };
+        inner.signature = BlsSignature([n; 96]);
+        UnsignedData::Aggregate(aggregate)
+    };
+    let set = |first: u8, second: u8| UnsignedDataSet([(key(1), signed(first)), (key(2), signed(second))].into());
+    let b = bench().await;
+    let UnsignedData::Aggregate(any) = signed(0) else {
+        panic!("not an aggregate")
+    };
+    let root = hash_tree_root(any.data());
+    let store = |db: &Arc<DutyDb>, set| Arc::clone(db).store(cx_source(timing(SPE)).cx(duty), Arc::new(set));
+    let handed_out = |db: &Arc<DutyDb>| {
+        let found = db.await_aggregate(Slot(1), root, CommitteeIndex(2)).now_or_never();
+        found.unwrap().unwrap().signature()
+    };
+    store(&b.db, set(7, 8)).await.unwrap();
+    assert_eq!(handed_out(&b.db), BlsSignature([7; 96]));
+    store(&b.db, set(8, 7)).await.unwrap();
+    assert_eq!(handed_out(&b.db), BlsSignature([7; 96]));
+    let b = b.restarted(usize::MAX).await;
+    assert_eq!(handed_out(&b.db), BlsSignature([7; 96]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ async fn rules_with(duties: Known) -> ClusterValues {
     }
 }
 
-fn aggregate(slot: Slot, committees: &[usize]) -> UnsignedData {
+pub(super) fn aggregate(slot: Slot, committees: &[usize]) -> UnsignedData {
     let mut committee_bits = BitVector::new();
     committees.iter().for_each(|c| committee_bits.set(*c, true).unwrap());
     let attestation = ForkedAttestation::Fulu(electra::Attestation {
