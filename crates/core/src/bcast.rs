@@ -1,8 +1,9 @@
 //! Sends aggregates to the beacon node.
 //!
-//! Guarantees: all validators of a set go in one request; "already known" counts as success; a duty of which nothing is
-//! sent succeeds.
-//! Not here: retries (`step`), conversion to the beacon API's forms (`trireme-beacon`).
+//! Guarantees: all validators of a set go in one request; whatever of it is refused is a failure of the whole, which is
+//! told and never counted as sent; a duty of which nothing is sent succeeds.
+//! Not here: retries (`step`), conversion to the beacon API's forms, and what counts as taken because the beacon node had
+//! it already (both `trireme-beacon`).
 
 use std::sync::Arc;
 
@@ -24,33 +25,6 @@ use crate::{
     time::SlotTiming,
     validators::ValidatorCache,
 };
-
-/// What beacon nodes say, in lower case, to what has reached them through another node of the cluster. The names are
-/// those of one client's error types; the words stand for the others.
-const ALREADY_KNOWN: [&str; 9] = [
-    "priorattestationknown",
-    "attestationsupersetknown",
-    "aggregatoralreadyknown",
-    "priorsynccommitteemessageknown",
-    "priorsynccontributionmessageknown",
-    "synccontributionsupersetknown",
-    "duplicatefullyimported",
-    "already known",
-    "already exists in pool",
-];
-
-/// Being told that somebody was faster is success.
-fn unless_known(sent: Result<(), BeaconError>) -> Result<(), BeaconError> {
-    match sent {
-        Err(BeaconError::Status { message, .. }) if is_known(&message) => Ok(()),
-        other => other,
-    }
-}
-
-fn is_known(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    ALREADY_KNOWN.iter().any(|words| message.contains(words))
-}
 
 /// Why a set was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -171,7 +145,7 @@ impl Broadcaster {
                     Some(att.clone())
                 })?;
                 let attestations = self.with_indices(duty, set, attestations);
-                unless_known(self.beacon.submit_attestations(attestations).await)?;
+                self.beacon.submit_attestations(attestations).await?;
             }
             DutyType::Proposer => {
                 let mut blocks = set.0.values();
@@ -181,7 +155,7 @@ impl Broadcaster {
                 let SignedData::Proposal(block) = block else {
                     return Err(BroadcastError::Kind(duty));
                 };
-                unless_known(self.beacon.submit_proposal(Arc::clone(block)).await)?;
+                self.beacon.submit_proposal(Arc::clone(block)).await?;
             }
             // Aggregates without version are refused.
             DutyType::Aggregator => {
@@ -189,21 +163,21 @@ impl Broadcaster {
                     let SignedData::Aggregate(aggregate) = data else { return None };
                     Some(aggregate.clone())
                 })?;
-                unless_known(self.beacon.submit_aggregates(aggregates).await)?;
+                self.beacon.submit_aggregates(aggregates).await?;
             }
             DutyType::SyncMessage => {
                 let messages = each(duty, set, |data| {
                     let SignedData::SyncMessage(message) = data else { return None };
                     Some(*message)
                 })?;
-                unless_known(self.beacon.submit_sync_messages(messages).await)?;
+                self.beacon.submit_sync_messages(messages).await?;
             }
             DutyType::SyncContribution => {
                 let contributions = each(duty, set, |data| {
                     let SignedData::Contribution(contribution) = data else { return None };
                     Some(contribution.clone())
                 })?;
-                unless_known(self.beacon.submit_contributions(contributions).await)?;
+                self.beacon.submit_contributions(contributions).await?;
             }
             DutyType::Exit => {
                 let exits = each(duty, set, |data| {
@@ -229,7 +203,7 @@ impl Broadcaster {
     async fn send_exits(&self, exits: Vec<SignedVoluntaryExit>) -> Result<(), BeaconError> {
         let mut outcome = Ok(());
         for exit in exits {
-            if let Err(error) = unless_known(self.beacon.submit_exit(exit).await) {
+            if let Err(error) = self.beacon.submit_exit(exit).await {
                 tracing::warn!(index = exit.message.validator_index.0, %error, "the beacon node did not take a voluntary exit");
                 outcome = Err(error);
             }
@@ -238,7 +212,7 @@ impl Broadcaster {
     }
 
     /// From Electra on the beacon node must be told who voted. Where all partials came without it (some old releases
-    /// lose it), our own knowledge of the validators fills it in.
+    /// lose it), our own knowledge of the validators fills it in. Before Electra none has it, and the log wants it (VC-60).
     fn with_indices(
         &self,
         duty: Duty,
@@ -246,8 +220,10 @@ impl Broadcaster {
         mut attestations: Vec<VersionedAttestation>,
     ) -> Vec<VersionedAttestation> {
         for (validator, att) in set.0.keys().zip(&mut attestations) {
-            if att.attestation.fork() >= Fork::Electra && att.validator_index.is_none() {
-                tracing::warn!(%duty, validator = %validator.short(), "an attestation came without the index of its validator");
+            if att.validator_index.is_none() {
+                if att.attestation.fork() >= Fork::Electra {
+                    tracing::warn!(%duty, validator = %validator.short(), "an attestation came without the index of its validator");
+                }
                 att.validator_index = self.validators.index(validator);
             }
         }

@@ -85,7 +85,8 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, BeaconError>>;
 /// Makes the port and its layer of one list of calls.
 macro_rules! beacon_node {
     ($($(#[$doc:meta])* fn $call:ident(&self $(, $name:ident: $kind:ty)*) -> $answer:ty;)*) => {
-        /// The beacon node, or all of them behind one face. Every method has its own time limit inside.
+        /// The beacon node, or all of them behind one face. Every method has its own time limit inside. A submission is
+        /// a success if the beacon node took everything or had it already, and an error if it refused any of it.
         pub trait BeaconNode: Send + Sync {
             $($(#[$doc])* fn $call(&self $(, $name: $kind)*) -> $answer;)*
         }

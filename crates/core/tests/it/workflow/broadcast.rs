@@ -98,7 +98,7 @@ async fn aggregates_sync_messages_and_contributions_go_each_in_one_request() {
         .await
         .unwrap();
     let message = SignedData::SyncMessage(SyncCommitteeMessage::default());
-    b.send(DutyType::SyncMessage, [(1, message.clone()), (2, message.clone())])
+    b.send(DutyType::SyncMessage, [(1, message.clone()), (2, message)])
         .await
         .unwrap();
     let contribution = SignedData::Contribution(SignedContributionAndProof::default());
@@ -112,18 +112,41 @@ async fn aggregates_sync_messages_and_contributions_go_each_in_one_request() {
         );
         assert_eq!(n, (2, 2, 1));
     }
-    b.beacon.refuse(400, "Verification: PriorSyncCommitteeMessageKnown");
-    b.send(DutyType::SyncMessage, [(1, message)]).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_exit_is_tried_and_one_that_is_known_is_no_failure() {
+async fn a_submission_of_which_a_part_was_refused_is_a_failure_whatever_was_known_of_the_rest() {
+    let b = bench();
+    b.beacon.refuse(
+        400,
+        "some failures: PriorAttestationKnown; AggregatorAlreadyKnown; invalid signature",
+    );
+    let vote = vote(1, attestation_data(SLOT, SPE, 1));
+    let all = [
+        (DutyType::Attester, vote),
+        (DutyType::Aggregator, aggregate()),
+        (
+            DutyType::SyncMessage,
+            SignedData::SyncMessage(SyncCommitteeMessage::default()),
+        ),
+        (
+            DutyType::SyncContribution,
+            SignedData::Contribution(SignedContributionAndProof::default()),
+        ),
+        (DutyType::Exit, exit(1)),
+    ];
+    for (kind, data) in all {
+        let error = b.send(kind, [(1, data)]).await.unwrap_err();
+        assert_eq!((error.kind, error.beacon), (ErrorKind::Permanent, true), "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_exit_is_tried_and_one_that_is_refused_is_a_failure() {
     let b = bench();
     b.send(DutyType::Exit, [(1, exit(1)), (2, exit(2))]).await.unwrap();
     let told = b.beacon.others.lock().unwrap().exits.len();
     assert_eq!(told, 2);
-    b.beacon.refuse(400, "voluntary exit already known");
-    b.send(DutyType::Exit, [(1, exit(1))]).await.unwrap();
     b.beacon.refuse(503, "syncing");
     let error = b.send(DutyType::Exit, [(1, exit(1)), (2, exit(2))]).await.unwrap_err();
     assert_eq!((error.kind, error.beacon), (ErrorKind::Temporary, true));
@@ -168,6 +191,31 @@ async fn a_validator_index_that_old_peers_lost_is_filled_in() {
         (n, SignedData::Attestation(att))
     };
     b.send(DutyType::Attester, [lost(1), lost(3)]).await.unwrap();
+    let sent = b.beacon.submitted.lock().unwrap();
+    let indices: Vec<_> = sent.iter().map(|a| a.validator_index).collect();
+    assert_eq!(indices, [Some(ValidatorIndex(1)), Some(ValidatorIndex(3))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn vc_60_before_electra_too_the_log_is_told_whose_votes_they_are() {
+    let b = bench();
+    b.validators.get().await.unwrap();
+    let early = |n| {
+        let attestation = trireme_eth2::ForkedAttestation::Deneb(phase0::Attestation {
+            aggregation_bits: BitList::with_capacity(4).unwrap(),
+            data: attestation_data(SLOT, SPE, 1),
+            signature: BlsSignature([8; 96]),
+        });
+        let validator_index = None;
+        (
+            n,
+            SignedData::Attestation(trireme_eth2::VersionedAttestation {
+                validator_index,
+                attestation,
+            }),
+        )
+    };
+    b.send(DutyType::Attester, [early(1), early(3)]).await.unwrap();
     let sent = b.beacon.submitted.lock().unwrap();
     let indices: Vec<_> = sent.iter().map(|a| a.validator_index).collect();
     assert_eq!(indices, [Some(ValidatorIndex(1)), Some(ValidatorIndex(3))]);

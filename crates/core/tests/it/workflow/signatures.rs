@@ -384,7 +384,7 @@ async fn aggregates_of_open_duties_are_there_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_attestations_of_a_slot_are_sent_and_already_known_ones_are_fine() {
+async fn all_attestations_of_a_slot_are_sent_and_a_refusal_is_a_failure() {
     let beacon = FakeBeacon::new(2, SPE, 0);
     let metrics = BroadcastMetrics::register(&mut Registry::default());
     let clock = SimClock::starting_at(UnixTime(0));
@@ -407,8 +407,6 @@ async fn all_attestations_of_a_slot_are_sent_and_already_known_ones_are_fine() {
     let send = || Arc::clone(&bcast).broadcast(cx_source(timing(SPE)).cx(DUTY), Arc::clone(&set));
     send().await.unwrap();
     assert_eq!(beacon.submitted.lock().unwrap().len(), 2);
-    beacon.refuse(400, "error: PriorAttestationKnown at index 0");
-    send().await.unwrap();
     beacon.refuse(400, "validator unknown");
     assert_eq!(send().await.unwrap_err().kind, ErrorKind::Permanent);
     beacon.refuse(503, "syncing");
