@@ -71,8 +71,8 @@ fn tell(state: &mut State, how: &str) {
         topic = "vapi",
         user_agent = state.agent,
         flag = flag(&state.agent),
-        "The validator client does not run in distributed mode: {how}. Its validators attest and propose, but their \
-        aggregates are lost. Set the flag"
+        "The validator client does not run in distributed mode: {how}. Its validators attest and propose, but its \
+        aggregates are refused. Where it has a flag for this, set it"
     );
 }
 
@@ -85,8 +85,8 @@ fn flag(agent: &str) -> &'static str {
         ("nimbus", DISTRIBUTED),
         ("prysm", DISTRIBUTED),
         ("teku", "--Xobol-dvt-integration-enabled=true"),
-        ("vouch", "none: this client has no such mode and cannot aggregate"),
-        ("vero", "none: this client has no such mode and cannot aggregate"),
+        ("vouch", "none: it cannot aggregate for a cluster; the other operators' clients can"),
+        ("vero", "none: it cannot aggregate for a cluster; the other operators' clients can"),
     ];
     let agent = agent.to_ascii_lowercase();
     let known = FLAGS.iter().find(|(name, _)| agent.contains(name));
