@@ -2,22 +2,28 @@ use std::sync::{Arc, Mutex};
 
 use axum::{Router, extract::State, http::HeaderMap, routing::post};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
 use super::*;
 
 type Sent = (HeaderMap, Value);
 
 /// A service that hands on what it is sent, and its address.
-async fn collector() -> (Url, mpsc::Receiver<Sent>, tokio::task::JoinHandle<()>) {
+async fn collector() -> (Url, mpsc::Receiver<Sent>, JoinSet<()>) {
     async fn take(State(sent): State<mpsc::Sender<Sent>>, headers: HeaderMap, body: String) {
-        sent.send((headers, serde_json::from_str(&body).unwrap())).await.unwrap();
+        sent.send((headers, serde_json::from_str(&body).unwrap()))
+            .await
+            .unwrap();
     }
     let (tx, rx) = mpsc::channel(4);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/api/v1/client/metrics?apikey=secret", listener.local_addr().unwrap());
+    let url = format!(
+        "http://{}/api/v1/client/metrics?apikey=secret",
+        listener.local_addr().unwrap()
+    );
     let app = Router::new().route("/api/v1/client/metrics", post(take)).with_state(tx);
-    let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
     (url.parse().unwrap(), rx, serving)
 }
 
@@ -91,22 +97,27 @@ fn kind(value: &Value) -> &'static str {
 
 #[tokio::test]
 async fn vc_113_body_is_an_array_with_an_object_of_the_process_and_one_of_the_machine() {
-    let (url, mut sent, serving) = collector().await;
+    let (url, mut sent, _serving) = collector().await;
     push(url).push(&reqwest_client()).await;
     let (headers, body) = sent.recv().await.unwrap();
-    serving.abort();
     assert_eq!(headers["content-type"], "application/json");
     let [process, system] = &body.as_array().unwrap()[..] else {
         panic!("two objects: {body}");
     };
     for (object, name) in [(process, "validator"), (system, "system")] {
         assert_eq!((&object["process"], &object["version"]), (&json!(name), &json!(1)));
-        assert!(object["timestamp"].as_u64().unwrap() > 1_700_000_000_000, "milliseconds");
+        assert!(
+            object["timestamp"].as_u64().unwrap() > 1_700_000_000_000,
+            "milliseconds"
+        );
     }
     for (field, expected) in PROCESS {
         assert_eq!(kind(&process[field]), expected, "{field}: {process}");
     }
-    assert_eq!((&process["validator_total"], &process["validator_active"]), (&json!(5), &json!(4)));
+    assert_eq!(
+        (&process["validator_total"], &process["validator_active"]),
+        (&json!(5), &json!(4))
+    );
     assert_eq!(process["sync_eth2_fallback_configured"], json!(true));
     assert_eq!(process["sync_eth2_fallback_connected"], json!(false));
     assert!(process["memory_process_bytes"].as_u64().unwrap() > 0);
@@ -114,7 +125,10 @@ async fn vc_113_body_is_an_array_with_an_object_of_the_process_and_one_of_the_ma
     for (field, expected) in SYSTEM {
         let value = &system[field];
         let may_be_missing = field.starts_with("disk_node_") || field.starts_with("network_");
-        assert!(kind(value) == expected || value.is_null() && may_be_missing, "{field}: {system}");
+        assert!(
+            kind(value) == expected || value.is_null() && may_be_missing,
+            "{field}: {system}"
+        );
     }
     assert_eq!(system["misc_os"].as_str().unwrap().len(), 3);
 }
@@ -126,9 +140,8 @@ fn reqwest_client() -> reqwest::Client {
 
 #[tokio::test]
 async fn vc_112_service_that_is_away_is_no_failure_and_its_key_is_not_shown() {
-    let (url, _sent, serving) = collector().await;
-    serving.abort();
-    let _ = serving.await;
+    let (url, _sent, mut serving) = collector().await;
+    serving.shutdown().await;
     let push = push(url);
     push.push(&reqwest_client()).await;
     assert!(!format!("{push:?}").contains("secret"));
