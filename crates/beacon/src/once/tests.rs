@@ -9,6 +9,8 @@ struct Node {
     asked: AtomicUsize,
     root: Mutex<Root>,
     down: Mutex<bool>,
+    /// Takes questions and never answers.
+    hangs: Mutex<bool>,
     /// Too early: nobody has a duty.
     early: Mutex<bool>,
     about: Mutex<Vec<ValidatorIndex>>,
@@ -22,6 +24,7 @@ impl Node {
             asked: AtomicUsize::new(0),
             root,
             down: Mutex::new(false),
+            hangs: Mutex::new(false),
             early: Mutex::new(false),
             about: Mutex::default(),
             events: broadcast::channel(4).0,
@@ -32,6 +35,9 @@ impl Node {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let (root, down) = (*self.root.lock().unwrap(), *self.down.lock().unwrap());
         let early = *self.early.lock().unwrap();
+        if *self.hangs.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
         tokio::task::yield_now().await;
         if down {
             return Err(BeaconError::Unreachable {
@@ -206,6 +212,27 @@ async fn head_with_another_dependent_root_makes_us_ask_again() {
     *node.root.lock().unwrap() = Root([2; 32]);
     once.attester_duties(Epoch(3), ONE).await.unwrap();
     assert_eq!(node.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn vc_66_who_reads_duties_never_waits_for_an_update_that_hangs() {
+    let node = Node::new();
+    let once = DutiesOnce::new(node.clone(), 16, CacheMetrics::default());
+    once.attester_duties(Epoch(3), ONE).await.unwrap();
+    once.proposer_duties(Epoch(3)).await.unwrap();
+    *node.hangs.lock().unwrap() = true;
+    let new = [ValidatorIndex(1), ValidatorIndex(2)];
+    let (more, others) = (once.attester_duties(Epoch(3), &new), once.proposer_duties(Epoch(4)));
+    tokio::pin!(more, others);
+    assert!(futures::FutureExt::now_or_never(futures::future::join(&mut more, &mut others)).is_none());
+    for _ in 0..50 {
+        // Kept answers are there at once, and who is given up holds nobody up.
+        let kept = futures::FutureExt::now_or_never(once.attester_duties(Epoch(3), ONE));
+        assert!(kept.is_some_and(|answer| answer.is_ok()));
+        assert!(futures::FutureExt::now_or_never(once.proposer_duties(Epoch(3))).is_some());
+        assert!(futures::FutureExt::now_or_never(once.attester_duties(Epoch(5), ONE)).is_none());
+        node.head(49, 1, 1);
+    }
 }
 
 #[tokio::test]

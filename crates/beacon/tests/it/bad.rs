@@ -67,6 +67,33 @@ async fn body_that_trickles_in_for_ever_ends_with_the_time_limit() {
     assert_eq!(began.elapsed().as_secs(), 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn vc_11_download_of_a_block_ends_with_its_time_limit_whether_nothing_comes_or_too_little() {
+    let server = Replay::start().await;
+    let trickle = || {
+        Body::from_stream(stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(&[0])), ()))
+        }))
+    };
+    for trickles in [false, true] {
+        if trickles {
+            let headers = vec![("content-type".to_owned(), "application/octet-stream".to_owned())];
+            server.plan_body(200, headers, Box::new(trickle));
+        }
+        let began = tokio::time::Instant::now();
+        let error = client_with(&server, Duration::from_secs(3))
+            .block(Slot(7))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, BeaconError::Timeout { after, .. } if after.as_secs() == 3),
+            "{error}"
+        );
+        assert_eq!(began.elapsed().as_secs(), 3);
+    }
+}
+
 #[tokio::test]
 async fn garbage_is_malformed_and_says_where() {
     let server = Replay::start().await;

@@ -10,7 +10,8 @@ use trireme_core::{
     ports::{BeaconError, BeaconNode as _, Compute as _, Lane},
 };
 use trireme_eth2::{
-    Epoch, Fork, Root, SignedContributionAndProof, SignedValidatorRegistrationV1, Slot, ValidatorIndex,
+    AttestationData, BlsSignature, Epoch, Fork, Root, SignedContributionAndProof, SignedValidatorRegistrationV1, Slot,
+    ValidatorIndex, VersionedSignedAggregateAndProof, electra,
 };
 use trireme_testutil::sim::Lines;
 
@@ -225,6 +226,32 @@ async fn vc_07_another_chain_is_an_error_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_that_may_be_asked_are_grouped_by_how_good_they_are_and_one_of_another_chain_is_in_no_group() {
+    let fleet = Fleet::with(7, |bns, config| {
+        bns[1].mind().spec["GENESIS_FORK_VERSION"] = json!("0x00000001");
+        bns[2].mind().syncing = unsynced();
+        bns[3].mind().syncing["is_optimistic"] = json!(true);
+        bns[4].fail("/");
+        config.fallbacks = vec![config.endpoints.pop().unwrap()];
+    })
+    .await;
+    assert_eq!(fleet.pool.groups(), [vec![0, 5], vec![3], vec![6], vec![2]]);
+    // The one that was left out is there again, and is looked at.
+    fleet.bns[4].good();
+    fleet.bns.iter().for_each(Bn::forget);
+    fleet.pool.look_again().await;
+    assert_eq!(
+        fleet.bns[4].asked("/"),
+        0,
+        "others can be used, and it was looked at a moment ago"
+    );
+    tokio::time::sleep(Duration::from_millis(6_100)).await;
+    fleet.pool.look_again().await;
+    assert_eq!(fleet.pool.groups()[0], [0, 4, 5]);
+    assert_eq!(fleet.bns[0].asked("/"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn vc_09_fields_of_the_configuration_that_are_not_needed_are_not_mentioned() {
     let lines = Lines::here();
     let fleet = Fleet::with(1, |bns, _| {
@@ -268,6 +295,17 @@ async fn vc_10_and_63_contributions_reach_the_second_at_once_when_the_first_hang
     assert_eq!(statuses(&fleet)[0], Status::Ok);
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(statuses(&fleet)[0], Status::Offline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn vc_10_only_beacon_node_that_hangs_has_a_whole_slot_for_contributions() {
+    let fleet = Fleet::of(1).await;
+    fleet.bns[0].set(CONTRIBUTIONS, Manner::Hang);
+    let began = tokio::time::Instant::now();
+    let all = vec![SignedContributionAndProof::default()];
+    let error = fleet.pool.submit_contributions(all).await.unwrap_err();
+    assert!(matches!(error, BeaconError::Timeout { .. }), "{error}");
+    assert_eq!(began.elapsed().as_secs(), 12);
 }
 
 #[tokio::test(start_paused = true)]
@@ -723,6 +761,63 @@ async fn vc_60_line_of_published_attestations_has_the_indices_of_who_took_part()
     fleet
         .pool
         .submit_attestations(vec![vote(Fork::Deneb), other])
+        .await
+        .unwrap();
+    let said = lines.take(Level::INFO);
+    assert!(said.iter().any(|l| l.contains("validator_indices=[7, 9]")), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn vc_77_beacon_nodes_are_followed_though_their_metrics_were_registered_before() {
+    let bn = Bn::start().await;
+    let mut registry = prometheus_client::registry::Registry::default();
+    let first = Metrics::new(&mut registry);
+    let second = Metrics::new(&mut registry);
+    let config = pool_config(vec![bn.url.clone()]);
+    for metrics in [first, second] {
+        let clients = Clients::new(&config, metrics).unwrap();
+        let chain = std::sync::Arc::new(clients.wait_for_chain(VERSION).await.unwrap());
+        let clock = trireme_testutil::sim::SimClock::starting_at(trireme_core::time::UnixTime::from_secs(
+            super::fleet::GENESIS_TIME + 1200,
+        ));
+        let timing = trireme_core::time::SlotTiming {
+            genesis: trireme_core::time::UnixTime::from_secs(super::fleet::GENESIS_TIME),
+            slot_duration: Duration::from_secs(12),
+            slots_per_epoch: 32,
+        };
+        let life = trireme_core::life::Life::new();
+        let pool = trireme_beacon::Pool::start(&clients, chain, timing, std::sync::Arc::new(clock), &life).await;
+        bn.forget();
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        assert_eq!(bn.times(VERSION_PATH).len(), 1, "the look before the next slot");
+        assert_eq!(pool.counts().synced, 1);
+        life.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn vc_60_line_of_published_aggregates_has_the_indices_of_the_aggregators() {
+    let fleet = Fleet::of(1).await;
+    let lines = Lines::here();
+    let aggregate = |index| {
+        let aggregate = electra::Attestation {
+            aggregation_bits: ssz_types::BitList::with_capacity(4).unwrap(),
+            data: AttestationData::default(),
+            signature: BlsSignature([1; 96]),
+            committee_bits: ssz_types::BitVector::new(),
+        };
+        VersionedSignedAggregateAndProof::Fulu(electra::SignedAggregateAndProof {
+            message: electra::AggregateAndProof {
+                aggregator_index: ValidatorIndex(index),
+                aggregate,
+                selection_proof: BlsSignature([2; 96]),
+            },
+            signature: BlsSignature([3; 96]),
+        })
+    };
+    fleet
+        .pool
+        .submit_aggregates(vec![aggregate(7), aggregate(9)])
         .await
         .unwrap();
     let said = lines.take(Level::INFO);
