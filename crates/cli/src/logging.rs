@@ -42,6 +42,9 @@ fn shown(flag: &str, value: &str) -> String {
         if flag.contains("header") {
             item.split_once('=')
                 .map_or_else(|| "xxxxx".to_owned(), |(name, _)| format!("{name}=xxxxx"))
+        } else if flag.contains("beacon-node-endpoints") {
+            // Hosted beacon nodes have their key in the path.
+            host_of(&redacted(item)).to_owned()
         } else if item.contains("://") {
             redacted(item)
         } else {
@@ -49,6 +52,14 @@ fn shown(flag: &str, value: &str) -> String {
         }
     });
     each.collect::<Vec<_>>().join(",")
+}
+
+/// The address without its path.
+fn host_of(address: &str) -> &str {
+    let host = address.find("://").map_or(0, |at| at.saturating_add(3));
+    let end = address.get(host..).and_then(|rest| rest.find('/'));
+    end.and_then(|end| address.get(..host.saturating_add(end)))
+        .unwrap_or(address)
 }
 
 #[cfg(test)]
@@ -60,6 +71,13 @@ mod tests {
         assert_eq!(shown("keymanager-auth-tokens", "abc"), "xxxxx");
         assert_eq!(shown("beacon-node-headers", "a=secret,b=other"), "a=xxxxx,b=xxxxx");
         assert!(!shown("beacon-node-endpoints", "http://user:secret@host:5052").contains("secret"));
+        assert_eq!(
+            shown(
+                "fallback-beacon-node-endpoints",
+                "https://bn/K3Y?key=K3Y,http://[::1]:5052,https://u:K3Y@x:1/K3Y/"
+            ),
+            "https://bn,http://[::1]:5052,https://x:1"
+        );
         assert_eq!(shown("validator-api-address", "127.0.0.1:3600"), "127.0.0.1:3600");
     }
 }

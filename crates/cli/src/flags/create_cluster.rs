@@ -68,7 +68,7 @@ pub struct CreateClusterFlags {
     /// URL of the API.
     #[arg(long, value_name = "TEXT", default_value = "https://api.obol.tech/v1")]
     pub publish_address: String,
-    /// Execution client's JSON-RPC URL, which smart-contract wallets' signatures are checked with.
+    /// Accepted for compatibility, not used: signatures of smart-contract wallets are refused.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub execution_client_rpc_endpoint: String,
     /// Pack the folders into cluster.tar.gz.

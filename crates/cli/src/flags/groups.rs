@@ -47,7 +47,7 @@ pub struct P2pFlags {
     /// Addresses to listen on, as ip:port; without one there are outgoing connections only.
     #[arg(long, value_name = "LIST")]
     pub p2p_tcp_address: Vec<String>,
-    /// Addresses to listen on for QUIC, as ip:port.
+    /// Accepted for compatibility, not used: connections are made over TCP.
     #[arg(long, value_name = "LIST")]
     pub p2p_udp_address: Vec<String>,
     /// Do not use the listening port for outgoing connections.

@@ -47,7 +47,7 @@ pub struct RunFlags {
     /// Headers for every request to a beacon node, as name=value.
     #[arg(long, value_name = "LIST")]
     pub beacon_node_headers: Vec<String>,
-    /// Execution client's JSON-RPC URL, which smart-contract wallets' signatures are checked with.
+    /// Accepted for compatibility, not used: signatures of smart-contract wallets are refused.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub execution_client_rpc_endpoint: String,
     /// Where the validator client connects.

@@ -50,6 +50,15 @@ fn from_definition(path: &str, folder: &Path) -> String {
 }
 
 #[test]
+fn vc_24_no_flag_makes_the_fee_recipient_strict() {
+    let dir = tempfile::tempdir().unwrap();
+    for flag in ["--strict-fee-recipient", "--require-fee-recipient"] {
+        let error = refused(&["run", flag], dir.path());
+        assert!(error.contains(flag) && error.contains("unexpected argument"), "{error}");
+    }
+}
+
+#[test]
 fn a_definition_that_is_missing_broken_or_changed_is_refused() {
     let (dir, path) = in_folder("definition.json", "{\"version\": \"v1.10.0\"");
     let error = from_definition(&path, dir.path());
