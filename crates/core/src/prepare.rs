@@ -5,7 +5,7 @@
 //! Not here: registrations with builders, which say where (`registrations`).
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -22,6 +22,13 @@ use crate::{
 
 /// What stands for no fee recipient: locks of old schemas may name none.
 const NOBODY: [u8; 20] = [0; 20];
+/// So many new validators get a line each; of more there is a line for each recipient.
+const FEW: usize = 32;
+/// Most ranges of indices in a line.
+const RANGES: usize = 100;
+
+/// A validator's index, key and recipient.
+type Paid = (u64, PubKey, Option<[u8; 20]>);
 
 /// A slot subscriber.
 pub struct ProposalPreparation {
@@ -85,30 +92,77 @@ impl ProposalPreparation {
         recipient.filter(|recipient| *recipient != NOBODY)
     }
 
-    /// Says of each validator that is new on chain who gets its fees (VC-44).
+    /// Says of the validators that are new on chain who gets their fees (VC-44).
     fn tell(&self, known: &ValidatorSet) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        for (index, validator) in &known.by_index {
-            let key = PubKey(validator.validator.pubkey.0);
-            if !told.insert(key) {
-                continue;
+        let new = self.new_ones(known);
+        if new.len() <= FEW {
+            for (index, key, recipient) in new {
+                tell(recipient.unwrap_or(NOBODY), &index.to_string(), &key.to_string());
             }
-            let (index, validator) = (index.0, key.to_string());
-            match self.recipient(&key) {
-                Some(recipient) => tracing::info!(
-                    index,
-                    validator,
-                    fee_recipient = format!("0x{}", hex::encode(recipient)),
-                    "Validator is on chain; its fees go to this recipient"
-                ),
-                None => tracing::warn!(
-                    index,
-                    validator,
-                    "Validator is on chain and has no fee recipient: the cluster's definition (cluster-lock.json) names \
-                     none, and neither does a registration in the file of --overrides-file; its fees go wherever the \
-                     beacon node is configured to send them"
-                ),
-            }
+            return;
         }
+        let mut by_recipient: BTreeMap<[u8; 20], Vec<u64>> = BTreeMap::new();
+        for (index, _, recipient) in new {
+            by_recipient.entry(recipient.unwrap_or(NOBODY)).or_default().push(index);
+        }
+        for (recipient, indices) in by_recipient {
+            tell(recipient, &ranges(&indices), &format!("{} validators", indices.len()));
+        }
+    }
+
+    fn new_ones(&self, known: &ValidatorSet) -> Vec<Paid> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = known.by_index.iter();
+        let all = all.map(|(index, v)| (index.0, PubKey(v.validator.pubkey.0)));
+        let new = all.filter(|(_, key)| told.insert(*key));
+        new.map(|(index, key)| (index, key, self.recipient(&key))).collect()
+    }
+}
+
+fn tell(recipient: [u8; 20], index: &str, validator: &str) {
+    if recipient == NOBODY {
+        tracing::warn!(
+            %index,
+            %validator,
+            "On chain without a fee recipient: the cluster's definition (cluster-lock.json) names none, and neither does a \
+             registration in the file of --overrides-file; the fees go wherever the beacon node is configured to send them"
+        );
+    } else {
+        let fee_recipient = format!("0x{}", hex::encode(recipient));
+        tracing::info!(%index, %validator, %fee_recipient, "On chain; the fees of blocks go to this recipient");
+    }
+}
+
+/// Ascending numbers, those that follow each other as `first-last`.
+fn ranges(numbers: &[u64]) -> String {
+    let mut out: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match out.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(*number) => *last = *number,
+            Some(_) | None => out.push((*number, *number)),
+        }
+    }
+    let text = |(first, last): &(u64, u64)| {
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
+    };
+    let some: Vec<_> = out.iter().take(RANGES).map(text).collect();
+    let more = if out.len() > RANGES { ",…" } else { "" };
+    format!("{}{more}", some.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_follow_each_other_are_a_range() {
+        assert_eq!(ranges(&[1, 2, 3, 7, 9, 10]), "1-3,7,9-10");
+        assert_eq!(ranges(&[]), "");
+        let apart: Vec<u64> = (0..1000).map(|n| n * 2).collect();
+        assert!(ranges(&apart).len() < 1000 && ranges(&apart).ends_with("198,…"));
     }
 }

@@ -24,7 +24,8 @@ mod vapi;
 pub mod workflow;
 
 pub use config::{
-    BeaconConfig, Broadcast, CustomNetwork, NodeConfig, Origins, P2pConfig, ProposalConfig, UpdatesConfig, ValidatorApiConfig, Version,
+    BeaconConfig, Broadcast, CustomNetwork, NodeConfig, Origins, P2pConfig, ProposalConfig, UpdatesConfig,
+    ValidatorApiConfig, Version,
 };
 pub use error::NodeError;
 pub use run::run;

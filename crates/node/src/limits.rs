@@ -18,7 +18,11 @@ pub(crate) fn raise_open_files() {
         ..before
     };
     match setrlimit(Resource::Nofile, wanted) {
-        Ok(()) => tracing::debug!(before = before.current, now = before.maximum, "The limit of open files was raised"),
+        Ok(()) => tracing::debug!(
+            before = before.current,
+            now = before.maximum,
+            "The limit of open files was raised"
+        ),
         Err(error) => tracing::warn!(
             %error, limit = before.current,
             "The limit of open files could not be raised; with many peers and clients it may be too low"
@@ -38,6 +42,12 @@ mod tests {
         setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
         assert_eq!(getrlimit(Resource::Nofile).current, current);
         raise_open_files();
-        assert_eq!(getrlimit(Resource::Nofile), Rlimit { current: maximum, maximum });
+        assert_eq!(
+            getrlimit(Resource::Nofile),
+            Rlimit {
+                current: maximum,
+                maximum
+            }
+        );
     }
 }

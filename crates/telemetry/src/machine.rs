@@ -68,7 +68,9 @@ fn processor_times(stat: &str) -> Vec<Figure> {
         let Some(times) = line.strip_prefix("cpu ") else {
             continue;
         };
-        let seconds: Vec<u64> = numbers(times).map(|ticks| ticks.checked_div(TICKS).unwrap_or_default()).collect();
+        let seconds: Vec<u64> = numbers(times)
+            .map(|ticks| ticks.checked_div(TICKS).unwrap_or_default())
+            .collect();
         // user, nice, system, idle, iowait
         if let [user, nice, system, idle, waiting, ..] = seconds[..] {
             out.extend([
@@ -203,12 +205,19 @@ mod tests {
             259 0 nvme0n1 1 0 0 0 2 0 0 0 0 1500 0\n 259 1 nvme0n1p1 9 0 0 0 9 0 0 0 0 9 0\n 7 0 loop0 9 0 0 0 9 0 0 0 0 9 0\n";
         assert_eq!(
             disk_traffic(text),
-            [("disk_node_reads_total", 11), ("disk_node_writes_total", 22), ("disk_node_io_seconds", 4)]
+            [
+                ("disk_node_reads_total", 11),
+                ("disk_node_writes_total", 22),
+                ("disk_node_io_seconds", 4)
+            ]
         );
         let text = "Inter-|   Receive\n face |bytes\n    lo: 7 0 0 0 0 0 0 0 7 0\n  eth0: 100 1 0 0 0 0 0 0 50 0\n eth1:1 1 0 0 0 0 0 0 2 0\n";
         assert_eq!(
             network(text),
-            [("network_node_bytes_total_receive", 101), ("network_node_bytes_total_transmit", 52)]
+            [
+                ("network_node_bytes_total_receive", 101),
+                ("network_node_bytes_total_transmit", 52)
+            ]
         );
     }
 

@@ -31,7 +31,14 @@ const VALIDATORS: &str = "cluster_validators";
 const ACTIVE: &str = "core_scheduler_validators_active";
 const BEACON_NODES: &str = "vc_beacon_nodes_total_count";
 const BEACON_NODES_AVAILABLE: &str = "vc_beacon_nodes_available_count";
-const LOOKED_AT: [&str; 6] = [PROCESSOR, MEMORY, VALIDATORS, ACTIVE, BEACON_NODES, BEACON_NODES_AVAILABLE];
+const LOOKED_AT: [&str; 6] = [
+    PROCESSOR,
+    MEMORY,
+    VALIDATORS,
+    ACTIVE,
+    BEACON_NODES,
+    BEACON_NODES_AVAILABLE,
+];
 
 /// Where figures are pushed to, and how often.
 #[derive(Clone, PartialEq, Eq)]

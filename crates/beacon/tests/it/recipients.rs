@@ -1,6 +1,6 @@
 //! What the operator is told about who gets the fees of each validator (VC-44).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use serde_json::json;
@@ -23,9 +23,18 @@ const UNPAID: PubKey = PubKey([2; 48]);
 
 type Preparations = Vec<(ValidatorIndex, [u8; 20])>;
 
-/// Has both validators; keeps what it is told.
-#[derive(Default)]
-struct Chain(std::sync::Mutex<Vec<Preparations>>);
+/// Has these validators; keeps what it is told.
+struct Chain {
+    validators: Vec<(u64, PubKey)>,
+    told: Mutex<Vec<Preparations>>,
+}
+
+impl Chain {
+    fn of(validators: Vec<(u64, PubKey)>) -> Arc<Self> {
+        let told = Mutex::default();
+        Arc::new(Self { validators, told })
+    }
+}
 
 fn info((index, key): (u64, PubKey)) -> ValidatorInfo {
     let far = u64::MAX.to_string();
@@ -45,10 +54,10 @@ impl BeaconLayer for Chain {
         unreachable!("nothing else is asked")
     }
     fn validators(&self, _: &str, _: &[PubKey]) -> BoxFuture<'_, Result<Vec<ValidatorInfo>, BeaconError>> {
-        Box::pin(async { Ok([(7, PAID), (8, UNPAID)].map(info).to_vec()) })
+        Box::pin(async { Ok(self.validators.iter().copied().map(info).collect()) })
     }
     fn prepare_proposers(&self, prep: Preparations) -> BoxFuture<'_, Result<(), BeaconError>> {
-        self.0.lock().unwrap().push(prep);
+        self.told.lock().unwrap().push(prep);
         Box::pin(async { Ok(()) })
     }
 }
@@ -69,7 +78,9 @@ fn preparation(chain: &Arc<Chain>) -> Arc<ProposalPreparation> {
         shares: vec![[9; 48]],
         fee_recipient,
     };
-    let all = vec![validator(PAID, [0xab; 20]), validator(UNPAID, [0; 20])];
+    let keys = chain.validators.iter().map(|(_, key)| *key);
+    let all = keys.map(|key| validator(key, if key == UNPAID { [0; 20] } else { [0xab; 20] }));
+    let all: Vec<_> = all.collect();
     let cluster = Arc::new(Cluster::new([0; 32], 1, 1, PeerIdx(0), all));
     let cache = Arc::new(ValidatorCache::new(
         Arc::clone(chain) as _,
@@ -82,7 +93,7 @@ fn preparation(chain: &Arc<Chain>) -> Arc<ProposalPreparation> {
 
 #[tokio::test]
 async fn vc_44_recipient_is_told_once_when_a_validator_is_first_seen_and_so_is_that_there_is_none() {
-    let chain = Arc::new(Chain::default());
+    let chain = Chain::of(vec![(7, PAID), (8, UNPAID)]);
     let told = preparation(&chain);
     let lines = Lines::here();
     Arc::clone(&told).on_slot(first_slot_of(0)).await;
@@ -94,7 +105,7 @@ async fn vc_44_recipient_is_told_once_when_a_validator_is_first_seen_and_so_is_t
     );
     told.on_slot(first_slot_of(1)).await;
     assert_eq!(lines.take(Level::INFO), [""; 0], "told once");
-    let prepared = std::mem::take(&mut *chain.0.lock().unwrap());
+    let prepared = std::mem::take(&mut *chain.told.lock().unwrap());
     assert_eq!(
         prepared,
         vec![vec![(ValidatorIndex(7), [0xab; 20])]; 2],
@@ -105,6 +116,19 @@ async fn vc_44_recipient_is_told_once_when_a_validator_is_first_seen_and_so_is_t
     let said = lines.take(Level::WARN);
     assert!(
         matches!(&said[..], [line] if line.contains("index=8") && line.contains("cluster-lock.json") && line.contains("--overrides-file")),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn vc_44_of_very_many_validators_there_is_one_line_for_each_recipient() {
+    let many = (0..200_u8).map(|n| (u64::from(n) + 1_000, PubKey([n; 48])));
+    let chain = Chain::of(many.collect());
+    let lines = Lines::here();
+    preparation(&chain).on_slot(first_slot_of(0)).await;
+    let said = lines.take(Level::INFO);
+    assert!(
+        matches!(&said[..], [line] if line.contains("1000-1001,1003-1199") && line.contains("199 validators")),
         "{said:?}"
     );
 }
