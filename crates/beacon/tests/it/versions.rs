@@ -40,7 +40,7 @@ async fn every_execution_client_is_shown_once_and_asked_for_every_ten_minutes() 
     assert!(fleet.bns.iter().all(|bn| bn.asked(PATH) == 0));
 
     says(&fleet.bns[0], geth("v1.18.0"));
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::advance(Duration::from_secs(600)).await;
     fleet.pool.refresh().await;
     let other = r#"app_execution_layer_version{version="Geth/v1.18.0"} 1"#;
     let mut both = shown(&fleet);
@@ -48,7 +48,7 @@ async fn every_execution_client_is_shown_once_and_asked_for_every_ten_minutes() 
     assert_eq!(both, [one, other]);
 
     says(&fleet.bns[1], geth("v1.18.0"));
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::advance(Duration::from_secs(600)).await;
     fleet.pool.refresh().await;
     assert_eq!(shown(&fleet), [other]);
 }
