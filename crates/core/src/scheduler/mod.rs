@@ -263,7 +263,7 @@ impl Scheduler {
                 futures::future::join_all(outdated.into_iter().map(|epoch| self.resolve(epoch))).await;
             }
         };
-        tokio::select! {
+        tokio::select! { biased;
             () = self.listen(&changed) => {}
             () = resolve => {}
         }
