@@ -392,7 +392,7 @@ impl Runner {
 
     fn finish(mut self, end: Result<(), ConsensusError>) {
         self.keep_sniffed();
-        let (consensus, duty) = (self.consensus, self.entry.duty);
+        let (consensus, duty, span) = (self.consensus, self.entry.duty, self.cx.span);
         let metrics = &consensus.parts.metrics;
         let outcome = match end {
             Err(error) => {
@@ -405,12 +405,17 @@ impl Runner {
                 if self.few_round_changes {
                     metrics.few_round_changes(duty.kind, self.timer.kind().name(), "timeout");
                 }
-                let report = self.instance.report();
-                Err(ConsensusError::Timeout {
-                    duty,
-                    round: self.instance.round().0,
-                    reason: report.reason(),
-                })
+                let (round, reason) = (self.instance.round().0, self.instance.report().reason());
+                let meaning = if consensus.abstains(duty) {
+                    "this node has just started and only listens in its first slots; it heard of no decision of the others"
+                } else {
+                    "nothing wrong was signed; the leader had nothing to propose, or peers were offline or slow"
+                };
+                tracing::warn!(
+                    parent: &span, %duty, round, reason, meaning,
+                    "consensus timeout: no decision until the duty's end, so it is not done here"
+                );
+                Err(ConsensusError::Timeout { duty, round, reason })
             }
         };
         self.entry.result.send_if_modified(|result| {

@@ -185,9 +185,10 @@ pub enum ConsensusError {
 impl Fault for ConsensusError {
     fn kind(&self) -> ErrorKind {
         match self {
+            // The instance has told it, once for all who wait.
+            Self::Timeout { .. } => ErrorKind::Expired,
             Self::Twice { .. }
             | Self::Full(_)
-            | Self::Timeout { .. }
             | Self::Value(_)
             | Self::Data { .. }
             | Self::UnknownValue(_)
