@@ -2,7 +2,10 @@
 //!
 //! Guarantees: kept only if all of it votes for that block, and used only for the duties that it was fetched for; one
 //! attempt per slot; nothing is kept beyond the next slot's block or a reorganisation.
-//! Not here: when attesting begins (`scheduler`).
+//! Not here: when attesting begins (`scheduler`), and which beacon node answers. The pool asks all that are synced, the one
+//! that told of the block among them, and takes the first answer that votes for the slot's own block; that is as good as
+//! asking the one alone, and does not fail with it. Where the operator has switched that choice off, what another one
+//! answers for an older block is thrown away here, and the data are fetched at the usual time.
 
 use std::{
     collections::BTreeSet,
