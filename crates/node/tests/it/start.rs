@@ -112,6 +112,29 @@ async fn beacon_node_of_another_network_ends_the_node_with_both_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn vc_07_beacon_node_of_another_network_beside_a_right_one_answers_no_validator_client() {
+    let (cluster, beacon, other) = (
+        Cluster::new(),
+        Beacon::start(HOODI, true).await,
+        Beacon::start(SEPOLIA, true).await,
+    );
+    let mut config = cluster.config(0, &beacon).await;
+    config.beacon.endpoints.insert(0, other.url());
+    let api = config.validator_api.address.clone();
+    with_node(config, async {
+        while get(&api, "/eth/v1/node/peer_count").await.0 != 404 {
+            tokio::task::yield_now().await;
+        }
+        for n in 0..20 {
+            // With a query the answer is not shared.
+            let (status, body) = get(&api, &format!("/eth/v1/beacon/genesis?n={n}")).await;
+            assert!(status == 200 && body.contains(HOODI), "{body}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn port_that_is_taken_is_named_with_its_flag() {
     let (cluster, beacon) = (Cluster::new(), Beacon::start(HOODI, true).await);
     let taken = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

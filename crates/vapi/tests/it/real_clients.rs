@@ -111,7 +111,7 @@ async fn row_03_operators_whose_clients_never_send_selections_are_named_once_an_
         assert_eq!(said.len(), told, "{said:?}");
         assert!(
             said.iter()
-                .all(|line| line.contains("sent no selection proofs") && line.contains('2')),
+                .all(|line| line.contains("sent no selection proofs") && line.contains("operators=\"2\"")),
             "{said:?}"
         );
     }
