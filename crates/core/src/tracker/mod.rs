@@ -190,21 +190,29 @@ impl Tracker {
         self.judge_participation(duty, failed);
     }
 
-    /// One line that says what happened and what it means.
+    /// One line that says what happened, what it means, and, where partial signatures were missing, whose.
     fn tell_failure(&self, duty: Duty, station: Option<Station>, reason: Reason, error: Option<&StepError>) {
-        let counts = count(duty, &self.reports);
+        let (signed, silent) = self.signers(duty, station, reason).unzip();
+        let signed = signed.filter(|names| !names.is_empty());
+        let error = error.map(ToString::to_string);
+        tracing::warn!(%duty, step = station.map_or("unknown", Station::label), reason_code = reason.code(),
+            reason = reason.text(), meaning = reason.meaning(), signed, silent, error, "Duty failed");
+    }
+
+    /// Who signed and who did not, by name: the duty itself, or the one that it waited for in vain. `None` if nobody could
+    /// sign yet or all that was needed is there, so that nobody is to blame.
+    fn signers(&self, duty: Duty, station: Option<Station>, reason: Reason) -> Option<(String, String)> {
+        let could_sign = station.is_some_and(|s| s >= Station::ValidatorApi && s <= Station::ParSigDbExternal);
+        let of = match reason.lacks_partials_of() {
+            Some(kind) => Duty::new(duty.slot, kind),
+            None => could_sign.then_some(duty)?,
+        };
+        let counts = count(of, &self.reports);
         let (signed, silent): (Vec<_>, Vec<_>) = self
             .shares()
             .partition(|(share, _)| counts.counted.contains_key(share) || counts.unexpected.contains_key(share));
         let names = |list: &[(ShareIdx, &str)]| list.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(",");
-        // Before anybody could sign, nobody is to blame for not having signed.
-        let silent = station
-            .filter(|s| *s >= Station::ValidatorApi && *s <= Station::ParSigDbExternal)
-            .map(|_| names(&silent));
-        let signed = Some(names(&signed)).filter(|names| silent.is_some() && !names.is_empty());
-        let error = error.map(ToString::to_string);
-        tracing::warn!(%duty, step = station.map_or("unknown", Station::label), reason_code = reason.code(),
-            reason = reason.text(), meaning = reason.meaning(), signed, silent, error, "Duty failed");
+        Some((names(&signed), names(&silent)))
     }
 
     /// A duty that succeeded for some validators only.

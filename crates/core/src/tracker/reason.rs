@@ -205,6 +205,31 @@ reasons! {
         "a defect of this program, a full disk, or a second value for a duty that was decided before; please report it",
 }
 
+impl Reason {
+    /// The duty whose partial signatures were too few, if the duty of this reason waited for them and some were missing.
+    #[must_use]
+    pub const fn lacks_partials_of(self) -> Option<DutyType> {
+        if matches!(
+            self,
+            Self::ProposerInsufficientRandaos | Self::ProposerNoExternalRandaos
+        ) {
+            Some(DutyType::Randao)
+        } else if matches!(
+            self,
+            Self::InsufficientAggregatorSelections | Self::NoAggregatorSelections
+        ) {
+            Some(DutyType::PrepareAggregator)
+        } else if matches!(
+            self,
+            Self::SyncContributionFewPrepares | Self::SyncContributionNoExternalPrepares
+        ) {
+            Some(DutyType::PrepareSyncContribution)
+        } else {
+            None
+        }
+    }
+}
+
 /// One report of a station.
 #[derive(Debug, Clone)]
 pub struct Seen {

@@ -244,3 +244,46 @@ async fn a_validator_client_without_selections_is_told_once_and_not_counted() {
     );
     bench.life.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_did_not_sign_is_named_also_where_a_duty_waited_for_another() {
+    let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(UnixTime(0)));
+    let metrics = TrackerMetrics::register(&mut Registry::default());
+    let peers = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+    let (_records, rx) = mpsc::channel(1);
+    let mut tracker = Tracker::new(rx, Arc::clone(&clock), TIMING, peers, false, metrics);
+    let (block, randao) = (
+        Duty::new(Slot(5), DutyType::Proposer),
+        Duty::new(Slot(5), DutyType::Randao),
+    );
+    for (step, share) in [
+        (StepName::ParSigDbStoreInternal, 2),
+        (StepName::ParSigDbStoreExternal, 4),
+    ] {
+        tracker.take(Record {
+            duty: randao,
+            step,
+            at: clock.now(),
+            subjects: vec![Subject {
+                validator: PubKey([1; 48]),
+                partial: Some((ShareIdx(share), Root([0; 32]))),
+            }],
+            outcome: Ok(()),
+        });
+    }
+    let two = Some(("b,d".to_owned(), "a,c".to_owned()));
+    for reason in [Reason::ProposerInsufficientRandaos, Reason::ProposerNoExternalRandaos] {
+        assert_eq!(tracker.signers(block, Some(Station::Fetcher), reason), two);
+    }
+    let few = Reason::InsufficientPeerSignatures;
+    assert_eq!(tracker.signers(randao, Some(Station::ParSigDbExternal), few), two);
+    // Nobody had anything to sign.
+    assert_eq!(
+        tracker.signers(block, Some(Station::Fetcher), Reason::FetchBnError),
+        None
+    );
+    assert_eq!(
+        tracker.signers(block, Some(Station::Consensus), Reason::NoConsensus),
+        None
+    );
+}
