@@ -124,3 +124,101 @@ impl FeeCheck {
         Some(same)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tracing::{
+        Event, Level, Metadata, Subscriber,
+        span::{Attributes, Id, Record},
+    };
+    use trireme_eth2::{ExecutionAddress, ForkedBlindedBlock, ForkedBlock, Slot, electra, fulu};
+
+    use super::*;
+    use crate::{
+        cluster::{Cluster, Validator},
+        duty::DutyType,
+        ids::PeerIdx,
+    };
+
+    const OURS: PubKey = PubKey([1; 48]);
+    const UNPAID: PubKey = PubKey([2; 48]);
+
+    fn check() -> FeeCheck {
+        let validator = |key, recipient| Validator {
+            key,
+            shares: Vec::new(),
+            fee_recipient: [recipient; 20],
+        };
+        let cluster = Cluster::new(
+            [0; 32],
+            4,
+            3,
+            PeerIdx(0),
+            vec![validator(OURS, 5), validator(UNPAID, 0)],
+        );
+        let registrations = Registrations::new(Arc::new(cluster), Vec::new());
+        FeeCheck::new(Arc::new(registrations), FeeMismatches::default())
+    }
+
+    fn full(recipient: u8) -> VersionedProposal {
+        let mut contents = fulu::BlockContents::default();
+        contents.block.body.execution_payload.fee_recipient = ExecutionAddress([recipient; 20]);
+        VersionedProposal::Full(ForkedBlock::Fulu(contents))
+    }
+
+    fn blinded(recipient: u8) -> VersionedProposal {
+        let mut block = electra::BlindedBeaconBlock::default();
+        block.body.execution_payload.fee_recipient = ExecutionAddress([recipient; 20]);
+        VersionedProposal::Blinded(ForkedBlindedBlock::Fulu(block))
+    }
+
+    /// Remembers how urgent the lines were.
+    struct Levels(Arc<Mutex<Vec<Level>>>);
+
+    impl Subscriber for Levels {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn vc_23_another_recipient_is_an_error_in_full_blocks_and_an_information_in_blinded_ones() {
+        let duty = Duty::new(Slot(1), DutyType::Proposer);
+        let (own, peer) = (BlockSource::BeaconNode, BlockSource::Peer("zoe"));
+        for (validator, block, answer, line, counted) in [
+            (OURS, full(5), Some(true), None, 0),
+            (OURS, full(6), Some(false), Some(Level::ERROR), 1),
+            (OURS, blinded(5), None, None, 0),
+            (OURS, blinded(6), None, Some(Level::INFO), 0),
+            // Neither does anybody say who is to be paid, nor is it ours.
+            (UNPAID, full(6), None, None, 0),
+            (PubKey([3; 48]), full(6), None, None, 0),
+        ] {
+            for source in [own, peer] {
+                let (check, lines) = (check(), Arc::default());
+                let looked = tracing::subscriber::with_default(Levels(Arc::clone(&lines)), || {
+                    check.look_at(duty, &validator, &block, source)
+                });
+                assert_eq!(looked, answer);
+                assert_eq!(*lines.lock().unwrap(), Vec::from_iter(line));
+                let other = if source == own { peer } else { own };
+                assert_eq!(
+                    (check.mismatches.count(source), check.mismatches.count(other)),
+                    (counted, 0)
+                );
+            }
+        }
+    }
+}

@@ -28,7 +28,7 @@ impl Bench {
         let tick = SlotTick {
             slot: Slot(slot),
             epoch: Epoch(slot / SPE),
-            first_in_epoch: slot % SPE == 0,
+            first_in_epoch: slot.is_multiple_of(SPE),
             last_in_epoch: slot % SPE == SPE - 1,
             first_seen: false,
         };
