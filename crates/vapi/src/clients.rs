@@ -85,8 +85,14 @@ fn flag(agent: &str) -> &'static str {
         ("nimbus", DISTRIBUTED),
         ("prysm", DISTRIBUTED),
         ("teku", "--Xobol-dvt-integration-enabled=true"),
-        ("vouch", "none: it cannot aggregate for a cluster; the other operators' clients can"),
-        ("vero", "none: it cannot aggregate for a cluster; the other operators' clients can"),
+        (
+            "vouch",
+            "none: it cannot aggregate for a cluster; the other operators' clients can",
+        ),
+        (
+            "vero",
+            "none: it cannot aggregate for a cluster; the other operators' clients can",
+        ),
     ];
     let agent = agent.to_ascii_lowercase();
     let known = FLAGS.iter().find(|(name, _)| agent.contains(name));
