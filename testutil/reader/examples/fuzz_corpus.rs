@@ -50,6 +50,7 @@ const TARGETS: &[(&str, Diet)] = &[
     ("keystore", Diet::Json),
     ("multiaddr", Diet::Text),
     ("parsigex", Diet::Bytes),
+    ("priorities", Diet::Bytes),
     ("protobuf", Diet::Chosen(&[8])),
     ("relay_page", Diet::Whole),
     ("signed_data", Diet::Chosen(&[14])),
