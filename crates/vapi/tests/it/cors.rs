@@ -1,7 +1,6 @@
 //! What browsers are told about pages of other origins (VC-111).
 
 use axum::{body::Body, http::header, response::Response};
-use trireme_core::life::Life;
 use trireme_vapi::{Origins, Token};
 
 use crate::{
@@ -80,8 +79,7 @@ async fn vc_111_star_allows_every_page() {
 
 #[tokio::test]
 async fn vc_111_request_without_an_origin_is_as_before_and_the_beacon_nodes_permission_does_not_count() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| {
+    let bn = FakeBeacon::start(|_| {
         let mut answer = Response::new(Body::from("{}"));
         answer.headers_mut().insert(
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -90,7 +88,7 @@ async fn vc_111_request_without_an_origin_is_as_before_and_the_beacon_nodes_perm
         answer
     })
     .await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bench = bn.bench();
     let path = "/eth/v1/beacon/blinded_blocks/7";
     let plain = bench.get(path).await;
     assert_eq!((plain.header(ALLOWED), plain.header("vary")), (None, None));
@@ -99,5 +97,4 @@ async fn vc_111_request_without_an_origin_is_as_before_and_the_beacon_nodes_perm
         .await;
     assert_eq!((page.status.as_u16(), page.header(ALLOWED)), (200, None));
     bench.life.stop().await;
-    life.stop().await;
 }

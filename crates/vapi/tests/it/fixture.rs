@@ -489,6 +489,15 @@ impl Plan {
         });
         self
     }
+
+    /// One more fallback.
+    pub(crate) fn fallback(mut self, url: &str) -> Self {
+        self.fallbacks.push(Upstream {
+            url: Url::parse(url).unwrap(),
+            headers: HeaderMap::new(),
+        });
+        self
+    }
 }
 
 /// Beacon nodes whose events are those that a test tells.

@@ -14,7 +14,7 @@ use trireme_eth2::{
 use trireme_testutil::sim::Lines;
 
 use crate::{
-    fixture::{Bench, Plan, config},
+    fixture::config,
     requests::{Keyed, SLOT, info, keyed, keyed_on, keyed_with},
     upstream::{FakeBeacon, response},
 };
@@ -379,8 +379,7 @@ async fn row_08_json_only_answers_json_to_everybody() {
 
 #[tokio::test]
 async fn row_09_an_unknown_event_topic_does_not_kill_the_stream() {
-    let life = trireme_core::life::Life::new();
-    let bn = FakeBeacon::start(&life, |sent| {
+    let bn = FakeBeacon::start(|sent| {
         let known = ["head", "block", "chain_reorg", "attester_slashing", "proposer_slashing"];
         let query = sent.path_and_query.split_once('?').unwrap().1;
         let topics = query
@@ -393,7 +392,7 @@ async fn row_09_an_unknown_event_topic_does_not_kill_the_stream() {
         }
     })
     .await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bench = bn.bench();
     for topics in [
         "topics=head,execution_payload_available",
         "topics=block&topics=head",
@@ -406,7 +405,6 @@ async fn row_09_an_unknown_event_topic_does_not_kill_the_stream() {
             "{topics}"
         );
     }
-    life.stop().await;
 }
 
 #[tokio::test]

@@ -2,18 +2,17 @@
 
 use axum::body::Body;
 use serde_json::json;
-use trireme_core::life::Life;
 use trireme_eth2::{ChainEvent, HeadEvent, Root, Slot};
 
 use crate::{
-    fixture::{Bench, Plan},
+    fixture::Bench,
     upstream::{FakeBeacon, response},
 };
 
 const HEAD: &str = "/eth/v1/beacon/blocks/head/root";
 
-async fn bench(life: &Life) -> (FakeBeacon, Bench) {
-    let bn = FakeBeacon::start(life, |_| {
+async fn bench() -> (FakeBeacon, Bench) {
+    let bn = FakeBeacon::start(|_| {
         response(
             200,
             &[("content-type", "application/json"), ("x-own", "1")],
@@ -21,14 +20,13 @@ async fn bench(life: &Life) -> (FakeBeacon, Bench) {
         )
     })
     .await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bench = bn.bench();
     (bn, bench)
 }
 
 #[tokio::test]
 async fn many_who_ask_for_the_head_at_once_are_one_question() {
-    let life = Life::new();
-    let (bn, bench) = bench(&life).await;
+    let (bn, bench) = bench().await;
     let answers = futures::future::join_all((0..20).map(|_| bench.get(HEAD))).await;
     for got in &answers {
         assert_eq!((got.status.as_u16(), &got.body[..]), (200, &b"{\"data\":{}}"[..]));
@@ -38,13 +36,11 @@ async fn many_who_ask_for_the_head_at_once_are_one_question() {
         );
     }
     assert_eq!(bn.sent().len(), 1);
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn a_new_head_makes_the_old_answer_worthless_at_once() {
-    let life = Life::new();
-    let (bn, bench) = bench(&life).await;
+    let (bn, bench) = bench().await;
     for heads in 1..4 {
         bench.get(HEAD).await;
         bench.get(HEAD).await;
@@ -65,19 +61,17 @@ async fn a_new_head_makes_the_old_answer_worthless_at_once() {
     bench.get("/eth/v1/config/spec").await;
     bench.get("/eth/v1/config/spec").await;
     assert_eq!(bn.sent().len(), 1);
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn failures_and_questions_of_other_kinds_are_not_shared() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| response(503, &[], "syncing")).await;
-    let failing = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bn = FakeBeacon::start(|_| response(503, &[], "syncing")).await;
+    let failing = bn.bench();
     for _ in 0..3 {
         assert_eq!(failing.get("/eth/v1/node/health").await.status.as_u16(), 503);
     }
     assert_eq!(bn.sent().len(), 3);
-    let (bn, bench) = bench(&life).await;
+    let (bn, bench) = bench().await;
     let ssz = [("accept", "application/octet-stream")];
     for _ in 0..2 {
         bench.get(&format!("{HEAD}?x=1")).await;
@@ -87,13 +81,11 @@ async fn failures_and_questions_of_other_kinds_are_not_shared() {
         bench.ask("HEAD", HEAD, &[], Body::empty()).await;
     }
     assert_eq!(bn.sent().len(), 6);
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn an_answer_for_many_is_asked_for_without_the_credentials_of_one() {
-    let life = Life::new();
-    let (bn, bench) = bench(&life).await;
+    let (bn, bench) = bench().await;
     let headers = [
         ("authorization", "Bearer mine"),
         ("cookie", "a=b"),
@@ -104,5 +96,4 @@ async fn an_answer_for_many_is_asked_for_without_the_credentials_of_one() {
     for (name, _) in headers {
         assert!(!sent.headers.contains_key(name), "{name}");
     }
-    life.stop().await;
 }

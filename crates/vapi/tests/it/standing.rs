@@ -17,7 +17,7 @@ use trireme_vapi::Upstream;
 
 use crate::{
     fixture::{Bench, Plan},
-    upstream::{FakeBeacon, Sent, nobody, response},
+    upstream::{FakeBeacon, Sent, nobody, response, silent},
 };
 
 const HEAD: &str = "/eth/v1/beacon/blocks/head/root";
@@ -99,7 +99,7 @@ async fn fleet(minds: Vec<Mind>, fallbacks: usize, more: &[String]) -> Fleet {
     let mut bns = Vec::new();
     for mind in &minds {
         let mind = Arc::clone(mind);
-        bns.push(FakeBeacon::start(&life, move |sent| mind.lock().unwrap().answer(sent)).await);
+        bns.push(FakeBeacon::start(move |sent| mind.lock().unwrap().answer(sent)).await);
     }
     let mut endpoints: Vec<url::Url> = more.iter().map(|url| url.parse().unwrap()).collect();
     endpoints.extend(bns.iter().map(|bn| bn.url.parse::<url::Url>().unwrap()));
@@ -339,22 +339,19 @@ async fn vc_01_beacon_node_that_was_left_out_is_told_once_it_is_there_and_one_th
     f.life.stop().await;
 
     // Without knowledge of who is there.
-    let (life, gone) = (Life::new(), nobody().await);
-    let good = FakeBeacon::start(&life, |_| response(200, &[], "")).await;
+    let gone = nobody().await;
+    let good = FakeBeacon::start(|_| response(200, &[], "")).await;
     let bench = Bench::new(Plan::synthetic(&[]).upstream(&gone).upstream(&good.url));
     let lines = Lines::here();
     assert_eq!(bench.post(SUBSCRIBE[0], &[], &json!([])).await.status.as_u16(), 200);
     let said = lines.take(Level::WARN);
     assert!(matches!(&said[..], [line] if line.contains(&gone)), "{said:?}");
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn vc_01_beacon_node_that_hangs_is_told_to_the_end_holds_up_nobody_and_is_named() {
-    let life = Life::new();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let silent = format!("http://{}", listener.local_addr().unwrap());
-    let good = FakeBeacon::start(&life, |_| response(200, &[], "")).await;
+    let (silent, _listens) = silent().await;
+    let good = FakeBeacon::start(|_| response(200, &[], "")).await;
     let bench = Bench::new(Plan::synthetic(&[]).upstream(&silent).upstream(&good.url));
     let lines = Lines::here();
     let began = tokio::time::Instant::now();
@@ -368,5 +365,4 @@ async fn vc_01_beacon_node_that_hangs_is_told_to_the_end_holds_up_nobody_and_is_
         matches!(&said[..], [line] if line.contains(&silent) && line.contains("10 s")),
         "{said:?}"
     );
-    life.stop().await;
 }

@@ -6,10 +6,9 @@ use axum::{Router, body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::json;
+use tokio::{net::TcpListener, task::JoinSet};
 use tracing::Level;
-use trireme_core::life::Life;
 use trireme_testutil::sim::Lines;
-use trireme_vapi::Upstream;
 
 use crate::fixture::{Bench, Plan};
 
@@ -28,18 +27,29 @@ type Answer = Arc<dyn Fn(&Sent) -> Response + Send + Sync>;
 pub(crate) struct FakeBeacon {
     pub(crate) url: String,
     sent: Arc<Mutex<Vec<Sent>>>,
+    _serves: JoinSet<()>,
 }
 
 impl FakeBeacon {
-    /// Listens on a free port as long as `life` goes on.
-    pub(crate) async fn start(life: &Life, answer: impl Fn(&Sent) -> Response + Send + Sync + 'static) -> Self {
+    /// Listens on a free port until it is dropped.
+    pub(crate) async fn start(answer: impl Fn(&Sent) -> Response + Send + Sync + 'static) -> Self {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let state: (Answer, Arc<Mutex<Vec<Sent>>>) = (Arc::new(answer), Arc::clone(&sent));
         let app = Router::new().fallback(serve).with_state(state);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        life.task("test.beacon", async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, sent }
+        let mut serves = JoinSet::new();
+        serves.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            url,
+            sent,
+            _serves: serves,
+        }
+    }
+
+    /// A validator API without validators in front of it.
+    pub(crate) fn bench(&self) -> Bench {
+        Bench::new(Plan::synthetic(&[]).upstream(&self.url))
     }
 
     pub(crate) fn sent(&self) -> Vec<Sent> {
@@ -71,14 +81,19 @@ pub(crate) fn response(status: u16, headers: &[(&str, &str)], body: impl Into<Bo
 
 /// An address where nobody listens.
 pub(crate) async fn nobody() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// An address where connections are taken and nothing is said, as long as the second value is kept.
+pub(crate) async fn silent() -> (String, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (format!("http://{}", listener.local_addr().unwrap()), listener)
 }
 
 #[tokio::test]
 async fn what_is_not_served_here_goes_to_the_beacon_node_and_comes_back_as_it_is() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| {
+    let bn = FakeBeacon::start(|_| {
         response(
             206,
             &[
@@ -123,14 +138,12 @@ async fn what_is_not_served_here_goes_to_the_beacon_node_and_comes_back_as_it_is
         // 206 is a success as far as HTTP goes.
         assert_eq!(metrics.contains(part), !part.contains("206"), "{part}\n{metrics}");
     }
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn a_refusal_of_the_beacon_node_is_an_answer_and_is_counted() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| response(404, &[], "")).await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bn = FakeBeacon::start(|_| response(404, &[], "")).await;
+    let bench = bn.bench();
     let got = bench.get("/eth/v1/validator/duties/attester/7").await;
     assert_eq!((got.status, got.body.len()), (StatusCode::NOT_FOUND, 0));
     assert!(
@@ -138,36 +151,26 @@ async fn a_refusal_of_the_beacon_node_is_an_answer_and_is_counted() {
             .metrics()
             .contains(r#"core_validatorapi_request_error_total{endpoint="proxy",status_code="404"} 1"#)
     );
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn an_unreachable_beacon_node_is_passed_over_and_fallbacks_come_last() {
-    let life = Life::new();
-    let good = FakeBeacon::start(&life, |_| response(200, &[], "good")).await;
-    let spare = FakeBeacon::start(&life, |_| response(200, &[], "spare")).await;
-    let as_upstream = |url: &str| Upstream {
-        url: url.parse().unwrap(),
-        headers: HeaderMap::new(),
-    };
-    let mut plan = Plan::synthetic(&[]).upstream(&nobody().await).upstream(&good.url);
-    plan.fallbacks.push(as_upstream(&spare.url));
+    let good = FakeBeacon::start(|_| response(200, &[], "good")).await;
+    let spare = FakeBeacon::start(|_| response(200, &[], "spare")).await;
+    let gone = || async { Plan::synthetic(&[]).upstream(&nobody().await).fallback(&spare.url) };
+    let plan = gone().await.upstream(&good.url);
     assert_eq!(&Bench::new(plan).get("/x").await.body[..], b"good");
     assert!(spare.sent().is_empty());
-    let mut plan = Plan::synthetic(&[]).upstream(&nobody().await);
-    plan.fallbacks.push(as_upstream(&spare.url));
+    let plan = gone().await;
     assert_eq!(&Bench::new(plan).get("/x").await.body[..], b"spare");
     let secret = nobody().await.replace("http://", "http://user:secret@");
     let got = Bench::new(Plan::synthetic(&[]).upstream(&secret)).get("/x").await;
     assert_eq!(got.error(500), "Internal server error");
-    life.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_beacon_node_that_never_answers_costs_ten_seconds_and_is_named() {
-    // It takes connections and says nothing.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (url, _listens) = silent().await;
     let bench = Bench::new(Plan::synthetic(&[]).upstream(&url));
     let began = tokio::time::Instant::now();
     let message = bench.get("/eth/v1/node/peers").await.error(408);
@@ -179,15 +182,14 @@ async fn a_beacon_node_that_never_answers_costs_ten_seconds_and_is_named() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_passed_on_piece_by_piece_and_never_read_whole() {
-    let life = Life::new();
     let endless = || {
         let chunk = Bytes::from(vec![b'['; 65_536]);
         Body::from_stream(futures::stream::repeat_with(move || {
             Ok::<_, std::io::Error>(chunk.clone())
         }))
     };
-    let bn = FakeBeacon::start(&life, move |_| response(200, &[], endless())).await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bn = FakeBeacon::start(move |_| response(200, &[], endless())).await;
+    let bench = bn.bench();
     // Passed on: the head is there although the body never ends.
     let request = Request::get("/eth/v1/anything").body(Body::empty()).unwrap();
     let answer = bench.server.handle(request).await;
@@ -207,14 +209,12 @@ async fn an_answer_without_end_is_passed_on_piece_by_piece_and_never_read_whole(
         matches!(&said[..], [line] if line.contains("the beacon node's liveness of epoch 3")),
         "{said:?}"
     );
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn garbage_of_the_beacon_node_is_an_error_that_says_so_in_the_log() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| response(200, &[], "<html>\0")).await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bn = FakeBeacon::start(|_| response(200, &[], "<html>\0")).await;
+    let bench = bn.bench();
     let lines = Lines::here();
     bench
         .post("/eth/v1/validator/liveness/3", &[], &json!(["5"]))
@@ -225,14 +225,12 @@ async fn garbage_of_the_beacon_node_is_an_error_that_says_so_in_the_log() {
         matches!(&said[..], [line] if line.contains("the beacon node's liveness of epoch 3: (200 OK)")),
         "{said:?}"
     );
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn paths_that_are_not_for_validator_clients_never_reach_the_beacon_node() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| response(200, &[], "secret")).await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bn = FakeBeacon::start(|_| response(200, &[], "secret")).await;
+    let bench = bn.bench();
     for path in [
         "/eth/v2/debug/beacon/states/head",
         "/eth/v1/keystores",
@@ -247,13 +245,11 @@ async fn paths_that_are_not_for_validator_clients_never_reach_the_beacon_node() 
         (301, Some("/eth/v1/node/health?x=1"))
     );
     assert!(bn.sent().is_empty());
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn events_are_passed_on_as_they_arrive_and_from_a_beacon_node_that_is_there() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| {
+    let bn = FakeBeacon::start(|_| {
         let first = futures::stream::once(async { Ok::<_, std::io::Error>("event: head\ndata: {}\n\n") });
         let then_silence = futures::StreamExt::chain(first, futures::stream::pending());
         response(
@@ -279,36 +275,31 @@ async fn events_are_passed_on_as_they_arrive_and_from_a_beacon_node_that_is_ther
     // The stream ends when the node stops.
     bench.server.stop();
     assert!(futures::StreamExt::next(&mut body).await.is_none());
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn a_topic_that_the_beacon_node_does_not_know_does_not_cost_the_others() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |sent| {
+    let bn = FakeBeacon::start(|sent| {
         if sent.path_and_query.contains("execution_payload_available") {
             return response(400, &[], "unknown topic");
         }
         response(200, &[("content-type", "text/event-stream")], "event: head\n\n")
     })
     .await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bench = bn.bench();
     let got = bench
         .get("/eth/v1/events?topics=head,execution_payload_available")
         .await;
     assert_eq!((got.status.as_u16(), &got.body[..]), (200, &b"event: head\n\n"[..]));
     let got = bench.get("/eth/v1/events?topics=execution_payload_available").await;
     assert_eq!((got.status.as_u16(), &got.body[..]), (400, &b"unknown topic"[..]));
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn a_beacon_node_that_fails_does_not_win_over_one_that_answers() {
-    let life = Life::new();
-    let failing = FakeBeacon::start(&life, |_| response(500, &[], "I fail quickly")).await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let silent = format!("http://{}", listener.local_addr().unwrap());
-    let good = FakeBeacon::start(&life, |_| response(200, &[], "good")).await;
+    let failing = FakeBeacon::start(|_| response(500, &[], "I fail quickly")).await;
+    let (silent, _listens) = silent().await;
+    let good = FakeBeacon::start(|_| response(200, &[], "good")).await;
     let bench = Bench::new(
         Plan::synthetic(&[])
             .upstream(&failing.url)
@@ -324,33 +315,21 @@ async fn a_beacon_node_that_fails_does_not_win_over_one_that_answers() {
     let bench = Bench::new(Plan::synthetic(&[]).upstream(&failing.url).upstream(&silent));
     let got = bench.get("/eth/v1/some/path").await;
     assert_eq!((got.status.as_u16(), &got.body[..]), (500, &b"I fail quickly"[..]));
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn fallbacks_are_asked_when_what_stands_before_the_beacon_node_says_that_it_is_down() {
-    let life = Life::new();
-    let down = FakeBeacon::start(&life, |_| response(503, &[], "down")).await;
-    let spare = FakeBeacon::start(&life, |_| response(200, &[], "spare")).await;
-    let mut plan = Plan::synthetic(&[]).upstream(&down.url);
-    plan.fallbacks.push(Upstream {
-        url: spare.url.parse().unwrap(),
-        headers: HeaderMap::new(),
-    });
+    let down = FakeBeacon::start(|_| response(503, &[], "down")).await;
+    let spare = FakeBeacon::start(|_| response(200, &[], "spare")).await;
+    let plan = Plan::synthetic(&[]).upstream(&down.url).fallback(&spare.url);
     assert_eq!(&Bench::new(plan).get("/x").await.body[..], b"spare");
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn a_beacon_node_that_says_nothing_does_not_cost_a_client_its_events() {
-    let life = Life::new();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let silent = format!("http://{}", listener.local_addr().unwrap());
-    let failing = FakeBeacon::start(&life, |_| response(500, &[], "")).await;
-    let good = FakeBeacon::start(&life, |_| {
-        response(200, &[("content-type", "text/event-stream")], "event: head\n\n")
-    })
-    .await;
+    let (silent, _listens) = silent().await;
+    let failing = FakeBeacon::start(|_| response(500, &[], "")).await;
+    let good = FakeBeacon::start(|_| response(200, &[("content-type", "text/event-stream")], "event: head\n\n")).await;
     let bench = Bench::new(
         Plan::synthetic(&[])
             .upstream(&silent)
@@ -359,13 +338,11 @@ async fn a_beacon_node_that_says_nothing_does_not_cost_a_client_its_events() {
     );
     let got = bench.get("/eth/v1/events?topics=head").await;
     assert_eq!((got.status.as_u16(), &got.body[..]), (200, &b"event: head\n\n"[..]));
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn with_the_allow_list_only_what_stock_clients_ask_for_is_passed_on() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| response(200, &[], "{}")).await;
+    let bn = FakeBeacon::start(|_| response(200, &[], "{}")).await;
     let mut plan = Plan::synthetic(&[]).upstream(&bn.url);
     plan.config.allow_list = true;
     let bench = Bench::new(plan);
@@ -382,14 +359,12 @@ async fn with_the_allow_list_only_what_stock_clients_ask_for_is_passed_on() {
     }
     let path = "/eth/v1/validator/sync_committee_subscriptions";
     assert_eq!(bench.post(path, &[], &json!([])).await.status, StatusCode::OK);
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn a_body_of_a_later_fork_passes_untouched() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| response(202, &[], "")).await;
-    let bench = Bench::new(Plan::synthetic(&[]).upstream(&bn.url));
+    let bn = FakeBeacon::start(|_| response(202, &[], "")).await;
+    let bench = bn.bench();
     let body: Vec<u8> = (0..20_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     let headers = [
         ("content-type", "application/octet-stream"),
@@ -402,13 +377,11 @@ async fn a_body_of_a_later_fork_passes_untouched() {
     );
     let [sent] = bn.sent().try_into().unwrap();
     assert!(sent.body == body && sent.headers["eth-consensus-version"] == "gloas");
-    life.stop().await;
 }
 
 #[tokio::test]
 async fn without_the_token_nothing_is_answered_and_with_it_the_beacon_node_never_sees_it() {
-    let life = Life::new();
-    let bn = FakeBeacon::start(&life, |_| response(200, &[], "{}")).await;
+    let bn = FakeBeacon::start(|_| response(200, &[], "{}")).await;
     let mut plan = Plan::synthetic(&[]).upstream(&bn.url);
     plan.config.token = Some(trireme_vapi::Token::new("0123456789abcdef").unwrap());
     let bench = Bench::new(plan);
@@ -428,5 +401,4 @@ async fn without_the_token_nothing_is_answered_and_with_it_the_beacon_node_never
     );
     let [sent] = bn.sent().try_into().unwrap();
     assert!(!sent.headers.contains_key("authorization"));
-    life.stop().await;
 }

@@ -118,8 +118,7 @@ async fn an_exit_is_taken_for_the_first_slot_of_its_epoch_and_only_with_our_shar
 
 #[tokio::test]
 async fn vc_80_the_clusters_own_work_is_no_doppelganger_and_other_validators_are_asked_about() {
-    let life = trireme_core::life::Life::new();
-    let bn = FakeBeacon::start(&life, |_| {
+    let bn = FakeBeacon::start(|_| {
         let data = json!([{ "index": "7", "is_live": true }]);
         response(
             200,
@@ -143,5 +142,4 @@ async fn vc_80_the_clusters_own_work_is_no_doppelganger_and_other_validators_are
         .post("/eth/v1/validator/liveness/x", &[], &json!([]))
         .await
         .error(400);
-    life.stop().await;
 }

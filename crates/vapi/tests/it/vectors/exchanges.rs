@@ -67,12 +67,11 @@ async fn check(file: &Value, case: &Value, waits: bool) -> Result<(), String> {
     let none = Vec::new();
     let upstreams = case["upstream"].as_array().unwrap_or(&none);
     let mut plan = plan(&file["cluster"]);
-    let life = trireme_core::life::Life::new();
     let mut beacon = None;
     if !waits {
         let told: Vec<Value> = upstreams.clone();
         let stream = wanted.get("stream").and_then(Value::as_str).map(str::to_owned);
-        let fake = FakeBeacon::start(&life, move |sent| {
+        let fake = FakeBeacon::start(move |sent| {
             let about = told.iter().find(|u| {
                 u.get("path")
                     .and_then(Value::as_str)
@@ -195,7 +194,6 @@ async fn check(file: &Value, case: &Value, waits: bool) -> Result<(), String> {
         }
         ensure(ours == theirs, || format!("{ours}\n for {theirs}"))?;
     }
-    life.stop().await;
     Ok(())
 }
 

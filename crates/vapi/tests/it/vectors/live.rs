@@ -1,7 +1,6 @@
 //! `live-exchanges`: good and bad requests to a running node with its complete answers.
 
 use serde_json::Value;
-use trireme_core::life::Life;
 use trireme_eth2::{Root, ValidatorIndex};
 use trireme_vapi::{Endpoint, Route};
 
@@ -155,9 +154,8 @@ async fn proxied(session: &Session, one: &Exchange, file: &Value) {
     let headers = recorded["headers"].as_object().unwrap().clone();
     let content_type = headers.get("Content-Type").and_then(Value::as_str).map(str::to_owned);
     let (status, body) = (one.status.unwrap(), one.answer.clone().unwrap_or_default());
-    let life = Life::new();
     let said = body.clone();
-    let beacon = FakeBeacon::start(&life, move |_| {
+    let beacon = FakeBeacon::start(move |_| {
         let headers: Vec<_> = content_type.iter().map(|t| ("content-type", t.as_str())).collect();
         response(status, &headers, said.clone())
     })
@@ -181,7 +179,6 @@ async fn proxied(session: &Session, one: &Exchange, file: &Value) {
         (sent.method.as_str(), &*sent.path_and_query, &sent.body[..]),
         (&*one.method, &*one.path, &one.body[..])
     );
-    life.stop().await;
 }
 
 async fn served(session: &Session, one: &Exchange, endpoint: Endpoint, is_case: bool) {
