@@ -21,6 +21,7 @@ use std::{
 
 use tokio::sync::broadcast;
 use trireme_core::{
+    heads::Heads,
     life::Life,
     ports::{BeaconError, Clock},
     time::SlotTiming,
@@ -35,7 +36,6 @@ use crate::{
     chain,
     endpoint::{Endpoint, Role},
     score::{self, Score},
-    select::Heads,
 };
 
 /// Events that a slow reader may be behind.

@@ -8,57 +8,6 @@ use std::collections::BTreeMap;
 
 use trireme_eth2::{AttestationData, Root, Slot};
 
-/// Roots whose slots are remembered: two epochs of heads from several beacon nodes.
-const HEADS: usize = 256;
-/// The newest heads, on which a block may be built however many slots ago they were.
-const RECENT: usize = 2;
-/// A head this many slots before the newest one is not outdated whatever came after it.
-const OLD: u64 = 2;
-
-/// Slots of the blocks that became heads lately.
-#[derive(Debug, Default)]
-pub(crate) struct Heads {
-    slots: BTreeMap<Root, Slot>,
-    order: std::collections::VecDeque<Root>,
-}
-
-impl Heads {
-    /// Whether this head is new.
-    pub(crate) fn note(&mut self, slot: Slot, block: Root) -> bool {
-        if self.slots.insert(block, slot).is_some() {
-            // The chain may go back to it.
-            self.order.retain(|root| *root != block);
-            self.order.push_back(block);
-            return false;
-        }
-        self.order.push_back(block);
-        if self.order.len() > HEADS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.slots.remove(&oldest);
-        }
-        true
-    }
-
-    pub(crate) fn slot_of(&self, block: Root) -> Option<Slot> {
-        self.slots.get(&block).copied()
-    }
-
-    /// Whether this was a head, but so many heads ago that nobody who follows the chain builds on it. A late block is
-    /// passed over by building on the one before.
-    pub(crate) fn is_outdated(&self, block: Root) -> bool {
-        let recent = self.order.iter().rev().take(RECENT).any(|root| *root == block);
-        !recent && self.slot_of(block).is_some_and(|slot| self.is_left_behind(slot))
-    }
-
-    /// Whether heads are known after a block of this slot, more than one, and by more than a slot or two.
-    pub(crate) fn is_left_behind(&self, slot: Slot) -> bool {
-        let newest = self.slots.values().max().copied().unwrap_or_default();
-        let later = self.slots.values().filter(|head| **head > slot).count();
-        later >= RECENT && slot.0.saturating_add(OLD) < newest.0
-    }
-}
-
 /// The slot of the block that the data vote for, as far as it is known.
 pub(crate) type Voted<'a> = &'a dyn Fn(Root) -> Option<Slot>;
 
@@ -139,40 +88,6 @@ mod tests {
     fn vote_for_the_slots_own_block_cannot_be_bettered() {
         assert!(is_newest(&data(2, 5), &slot_of));
         assert!(!is_newest(&data(1, 5), &slot_of) && !is_newest(&data(7, 5), &slot_of));
-    }
-
-    #[test]
-    fn heads_are_new_once_and_the_oldest_are_forgotten() {
-        let mut heads = Heads::default();
-        let root = |n: usize| {
-            let mut root = Root::default();
-            root.0[..8].copy_from_slice(&n.to_le_bytes());
-            root
-        };
-        assert!(heads.note(Slot(3), root(1)) && !heads.note(Slot(3), root(1)));
-        for n in 2..2 + HEADS {
-            heads.note(Slot(4), root(n));
-        }
-        assert_eq!((heads.slot_of(root(1)), heads.slot_of(root(2))), (None, Some(Slot(4))));
-    }
-
-    #[test]
-    fn head_is_outdated_when_several_later_ones_have_come() {
-        let mut heads = Heads::default();
-        for n in 10..=16 {
-            heads.note(Slot(n.into()), Root([n; 32]));
-        }
-        let outdated = |n: u8| heads.is_outdated(Root([n; 32]));
-        assert_eq!(
-            [16, 15, 14, 13, 12, 10].map(outdated),
-            [false, false, false, true, true, true]
-        );
-        heads.note(Slot(10), Root([10; 32]));
-        assert!(!heads.is_outdated(Root([10; 32])), "the chain went back to it");
-        assert!(
-            !heads.is_outdated(Root([99; 32])),
-            "of what was never a head nothing is known"
-        );
     }
 }
 

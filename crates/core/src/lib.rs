@@ -29,6 +29,7 @@ pub mod features;
 pub mod fees;
 pub mod fetcher;
 pub mod gate;
+pub mod heads;
 pub mod ids;
 pub mod infosync;
 pub mod journal;

@@ -17,6 +17,7 @@ use trireme_core::{
     fees::FeeCheck,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     gate::DutyGate,
+    heads::SharedHeads,
     infosync::{InfoSync, InfoSyncMetrics, Wishes},
     journal::Journal,
     life::Life,
@@ -198,6 +199,7 @@ impl Workflow {
             timing,
             metrics.bcast,
         ));
+        let heads = Arc::new(SharedHeads::default());
         let scheduler = Arc::new(Scheduler::new(SchedulerParts {
             beacon: Arc::clone(&beacon),
             validators: Arc::clone(&validators),
@@ -207,6 +209,7 @@ impl Workflow {
             entropy: Arc::clone(&entropy),
             life: lives.scheduling.clone(),
             cx: cx.clone(),
+            heads: Arc::clone(&heads),
             features: features.clone(),
             metrics: metrics.scheduler,
         }));
@@ -299,6 +302,7 @@ impl Workflow {
             validators: Arc::clone(&validators),
             duties: Arc::clone(&scheduler) as _,
             fees,
+            heads,
         })));
 
         let components = Components {

@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
-use trireme_eth2::{AttesterDuty, ChainSpec, Fork, Slot, SyncCommitteeContribution, ValidatorIndex, Versioned as _};
+use trireme_eth2::{
+    AttesterDuty, ChainSpec, Fork, Root, Slot, SyncCommitteeContribution, ValidatorIndex, Versioned as _,
+};
 
 use super::wire::Carried;
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
     duty::Duty,
     dutydb,
     fees::{BlockSource, FeeCheck},
+    heads::SharedHeads,
     ids::PubKey,
     time::SlotTiming,
     validators::ValidatorCache,
@@ -50,6 +53,8 @@ pub struct ClusterValues {
     pub duties: Arc<dyn KnownDuties>,
     /// Who is to be paid.
     pub fees: FeeCheck,
+    /// What our own beacon nodes have announced.
+    pub heads: Arc<SharedHeads>,
 }
 
 impl ValueCheck for ClusterValues {
@@ -66,7 +71,8 @@ impl ValueCheck for ClusterValues {
                 }
                 self.of_its_fork(duty.slot, block.fork())?;
                 self.of_its_validator(validator, block.proposer_index())?;
-                self.of_the_proposer(duty, validator)
+                self.of_the_proposer(duty, validator)?;
+                self.on_the_chain(block.parent_root())
             }
             UnsignedData::Attestation(att) => {
                 if att.duty.slot != duty.slot {
@@ -151,6 +157,18 @@ impl ClusterValues {
             )),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// A leader whose beacon node is behind, but answers, would have the cluster sign a block that the chain takes no more:
+    /// it gets no vote, so that the next leader has a turn. Only a parent counts that was our head too, several heads ago:
+    /// late blocks that are passed over, other branches and what we have not seen ourselves are voted for.
+    fn on_the_chain(&self, parent: Root) -> Result<(), String> {
+        if self.heads.is_outdated(parent) {
+            return Err(format!(
+                "a block on {parent}, after which several heads have come: the leader's beacon node is behind"
+            ));
+        }
+        Ok(())
     }
 
     /// A validator whose committee is known must have it in the leader's duty too: our validator client asks for, and

@@ -35,6 +35,7 @@ use crate::{
     duty::{Duty, DutyType},
     event::Event,
     features::{Feature, FeatureSet},
+    heads::SharedHeads,
     ids::PubKey,
     life::Life,
     metrics::DutyLabel,
@@ -104,6 +105,8 @@ pub struct SchedulerParts {
     pub life: Life,
     /// Makes the duties' contexts.
     pub cx: CxSource,
+    /// Where heads are noted.
+    pub heads: Arc<SharedHeads>,
     /// `fetch_att_on_block_with_delay`.
     pub features: FeatureSet,
     /// Metrics.
@@ -274,7 +277,10 @@ impl Scheduler {
         let mut last = None;
         loop {
             let outdated = match events.recv().await {
-                Ok(ChainEvent::Head(head)) => self.table.heard(&head, self.parts.timing.epoch(head.slot)),
+                Ok(ChainEvent::Head(head)) => {
+                    self.parts.heads.note(head.slot, head.block);
+                    self.table.heard(&head, self.parts.timing.epoch(head.slot))
+                }
                 Ok(ChainEvent::Reorg(reorg)) => {
                     // Every beacon node tells of it.
                     let again =

@@ -27,6 +27,7 @@ use trireme_core::{
     definitions::DutyDefinitionSet,
     fees::{BlockSource, FeeMismatches},
     gate::DutyGate,
+    heads::SharedHeads,
     life::Life,
     ports::{Clock, Handler, Inbound, NetError, Peer, PeerNet, ProtocolId, ServeGuard},
     step::{StepError, StepName},
@@ -44,7 +45,7 @@ use crate::{
         net::{self, Hub},
         policy, timing,
     },
-    workflow::{SPE, block, decided as data},
+    workflow::{SPE, block, block_on, decided as data},
 };
 
 /// Long after the start of every node.
@@ -101,6 +102,8 @@ struct Bench {
     checking: bool,
     /// Blocks that pay somebody else, as the nodes counted them.
     mismatches: Vec<FeeMismatches>,
+    /// The heads that every node has been told of.
+    heads: Arc<SharedHeads>,
     nodes: BTreeMap<u8, Node>,
 }
 
@@ -124,6 +127,7 @@ fn bench_of(count: u8, start: u64, config: ConsensusConfig, checking: bool) -> B
         config,
         checking,
         mismatches: (0..count).map(|_| FeeMismatches::default()).collect(),
+        heads: Arc::default(),
         nodes: BTreeMap::new(),
     };
     for me in 0..count {
@@ -164,6 +168,7 @@ impl Bench {
                 timing: timing(SPE),
                 validators,
                 duties: Arc::new(Known::default()),
+                heads: Arc::clone(&self.heads),
             }));
         }
         let consensus = Arc::new(consensus);
@@ -332,7 +337,6 @@ async fn possible_data_are_voted_for_in_the_first_round() {
     assert_eq!(bench.decisions().len(), 4);
 }
 
-/// A view with this target; heads differ by node in any case.
 #[tokio::test(start_paused = true)]
 async fn vc_23_a_peers_block_that_pays_somebody_else_is_counted_by_every_other_node_and_decided() {
     let duty = Duty::new(Slot(9), DutyType::Proposer);
@@ -355,6 +359,39 @@ async fn vc_23_a_peers_block_that_pays_somebody_else_is_counted_by_every_other_n
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_block_that_the_chain_has_left_behind_gets_no_vote_and_the_next_leader_decides() {
+    let duty = Duty::new(Slot(9), DutyType::Proposer);
+    let root = |slot: u8| Root([slot; 32]);
+    // The leader's beacon node stopped at slot 5; or it passes over the late block of slot 8; or it is on a branch that
+    // nobody else has seen.
+    for (parent, round) in [(root(5), 2), (root(7), 1), (root(99), 1)] {
+        let bench = bench_of(4, 0, ConsensusConfig::default(), true);
+        for slot in 1..=8 {
+            bench.heads.note(Slot(slot.into()), root(slot));
+        }
+        bench.until(9 * 12).await;
+        let leader = leads(duty, 1);
+        for node in 0..4 {
+            bench.participate(node, duty);
+            let parent = if node == leader { parent } else { root(8) };
+            let set = UnsignedDataSet([(validator(1), block_on(parent, duty.slot, 1, node))].into());
+            bench.propose_set(node, duty, set);
+        }
+        bench.until_millis(9 * 12_000 + 2_500).await;
+        let decisions = bench.decisions();
+        assert_eq!(decisions.len(), 4);
+        for set in decisions.values() {
+            let UnsignedData::Proposal(block) = &set.0[&validator(1)] else {
+                panic!("a block only")
+            };
+            let whose = if round == 1 { parent } else { root(8) };
+            assert_eq!(block.parent_root(), whose);
+        }
+    }
+}
+
+/// A view with this target; heads differ by node in any case.
 fn on_chain(node: u8, target: u8) -> UnsignedDataSet {
     let mut set = view(node);
     for data in set.0.values_mut() {

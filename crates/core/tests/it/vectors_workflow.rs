@@ -232,6 +232,7 @@ async fn scheduled(expected: &[Announced], factor: u64, failing: u32, slots: u64
         entropy: Arc::new(NoEntropy),
         life: life.clone(),
         cx: fakes::cx_source(timing),
+        heads: Default::default(),
         features: Default::default(),
         metrics: SchedulerMetrics::default(),
     }));

@@ -200,9 +200,7 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
         let slot = u64::try_from(at / 12_000).unwrap();
         // What comes too late has been missed; that is told below. A node that hears late of a reveal may ask for a block
         // that the others have published.
-        let known = refusal.reason.starts_with("late")
-            || refusal.reason.ends_with("has a block already")
-            || is_of_behind(plan, slot, &refusal.reason);
+        let known = refusal.reason.starts_with("late") || refusal.reason.ends_with("has a block already");
         if !plan.excuses(slot) && !known {
             wrong.push(format!(
                 "refused at slot {slot} + {} ms: {}",
@@ -217,7 +215,7 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
     for (kind, duties) in &report.duties {
         done.insert(*kind, duties.completed);
         for missed in &duties.missed {
-            if plan.excuses(missed.slot) || is_of_behind(plan, missed.slot, &missed.reason) {
+            if plan.excuses(missed.slot) {
                 excused += 1;
             } else {
                 wrong.push(format!("missed in slot {}: {kind:?}, {}", missed.slot, missed.reason));
@@ -231,11 +229,6 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
         excused,
     };
     (wrong, outcome)
-}
-
-/// Whether a block was refused because the beacon node that made it lacked the newest ones.
-fn is_of_behind(plan: &Plan, slot: u64, reason: &str) -> bool {
-    plan.has_behind(slot) && reason.contains("wrong parent")
 }
 
 /// Blocks whose payload is not made by whom it should be; the builder keeps to the registered gas limit.

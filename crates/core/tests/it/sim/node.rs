@@ -14,6 +14,7 @@ use trireme_core::{
     fees::FeeMismatches,
     fetcher::{Fetcher, FetcherMetrics, FetcherParts, Graffiti},
     gate::DutyGate,
+    heads::SharedHeads,
     journal::Journal,
     life::Life,
     parsigdb::{ParSigDb, ParSigDbMetrics, ParSigDbParts},
@@ -115,6 +116,7 @@ impl Node {
             timing,
             bcast,
         ));
+        let heads = Arc::new(SharedHeads::default());
         let scheduler = Arc::new(Scheduler::new(SchedulerParts {
             beacon: Arc::clone(&beacon),
             validators: Arc::clone(&validators),
@@ -124,6 +126,7 @@ impl Node {
             entropy: Arc::clone(&entropy),
             life: front.clone(),
             cx: cx.clone(),
+            heads: Arc::clone(&heads),
             features: Default::default(),
             metrics: SchedulerMetrics::register(registry),
         }));
@@ -135,6 +138,7 @@ impl Node {
             validators: Arc::clone(&validators),
             duties: Arc::clone(&scheduler) as _,
             fees: fees(&cluster, FeeMismatches::default()),
+            heads,
         };
         let consensus = Arc::new(
             Consensus::new(ConsensusParts {

@@ -20,8 +20,8 @@ use trireme_core::{
 };
 use trireme_eth2::{
     AttestationData, AttesterDuty, BlsPubkey, BlsSignature, ChainSpec, CommitteeIndex, Epoch, ExecutionAddress,
-    ForkedAttestation, ForkedBlock, SingleAttestation, Slot, ValidatorIndex, VersionedAttestation, VersionedProposal,
-    electra, fulu,
+    ForkedAttestation, ForkedBlock, Root, SingleAttestation, Slot, ValidatorIndex, VersionedAttestation,
+    VersionedProposal, electra, fulu,
 };
 
 use crate::fakes::{beacon::attestation_data, key, scheme};
@@ -58,7 +58,13 @@ pub(crate) fn decided(slot: Slot, n: u8, view: u8) -> UnsignedDataSet {
 
 /// A full block of a proposer that pays `recipient`, repeated; the lock's for validator `n` is `n`.
 pub(crate) fn block(slot: Slot, proposer: u64, recipient: u8) -> UnsignedData {
+    block_on(Root::ZERO, slot, proposer, recipient)
+}
+
+/// The same with this parent.
+pub(crate) fn block_on(parent: Root, slot: Slot, proposer: u64, recipient: u8) -> UnsignedData {
     let mut contents = fulu::BlockContents::default();
+    contents.block.parent_root = parent;
     contents.block.slot = slot;
     contents.block.proposer_index = ValidatorIndex(proposer);
     contents.block.body.execution_payload.fee_recipient = ExecutionAddress([recipient; 20]);

@@ -53,6 +53,7 @@ fn bench_with(start: UnixTime, beacon: Arc<FakeBeacon>) -> Bench {
         entropy: Arc::new(NoEntropy),
         life: life.clone(),
         cx: cx_source(timing(SPE)),
+        heads: Default::default(),
         features: Default::default(),
         metrics: SchedulerMetrics::default(),
     }));

@@ -40,6 +40,7 @@ async fn rules_with(duties: Known) -> ClusterValues {
         timing: timing(SPE),
         validators: Arc::new(cache),
         duties: Arc::new(duties),
+        heads: Arc::default(),
     }
 }
 
