@@ -151,6 +151,15 @@ impl Plan {
         plan
     }
 
+    /// Whether some beacon node lacks the newest blocks in a slot.
+    pub(crate) fn has_behind(&self, slot: u64) -> bool {
+        let behind = self
+            .windows
+            .iter()
+            .filter(|w| w.trouble == Trouble::Beacon(FaultKind::Behind));
+        behind.map(Window::slots).any(|slots| slots.contains(&slot))
+    }
+
     pub(crate) fn excuses(&self, slot: u64) -> bool {
         self.excused.iter().any(|range| range.contains(&slot))
     }

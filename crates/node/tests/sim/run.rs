@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use trireme_core::{PeerIdx, UnixTime};
 use trireme_eth2::{ForkedSignedBlock, Slot, VersionedSignedProposal};
 use trireme_testutil::{
-    judge::{self, DutyKind, Fault, Judge},
+    judge::{self, BEHIND, DutyKind, Fault, Judge},
     sim::Link,
 };
 
@@ -200,7 +200,9 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
         let slot = u64::try_from(at / 12_000).unwrap();
         // What comes too late has been missed; that is told below. A node that hears late of a reveal may ask for a block
         // that the others have published.
-        let known = refusal.reason.starts_with("late") || refusal.reason.ends_with("has a block already");
+        let known = refusal.reason.starts_with("late")
+            || refusal.reason.ends_with("has a block already")
+            || is_on_the_first_block(plan, slot, &refusal.reason);
         if !plan.excuses(slot) && !known {
             wrong.push(format!(
                 "refused at slot {slot} + {} ms: {}",
@@ -215,7 +217,7 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
     for (kind, duties) in &report.duties {
         done.insert(*kind, duties.completed);
         for missed in &duties.missed {
-            if plan.excuses(missed.slot) {
+            if plan.excuses(missed.slot) || is_on_the_first_block(plan, missed.slot, &missed.reason) {
                 excused += 1;
             } else {
                 wrong.push(format!("missed in slot {}: {kind:?}, {}", missed.slot, missed.reason));
@@ -229,6 +231,12 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
         excused,
     };
     (wrong, outcome)
+}
+
+/// Whether a block was refused because its maker, whose beacon node is behind, knew the chain's first block only. Nobody was
+/// told of that one as a head, so that the others cannot know it as old.
+fn is_on_the_first_block(plan: &Plan, slot: u64, reason: &str) -> bool {
+    slot <= BEHIND && plan.has_behind(slot) && reason.contains("wrong parent")
 }
 
 /// Blocks whose payload is not made by whom it should be; the builder keeps to the registered gas limit.
