@@ -68,7 +68,7 @@ pub struct RunFlags {
     /// Answer in JSON even to a validator client that prefers SSZ.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub vapi_json_only: String,
-    /// Web pages whose scripts may read the validator API in a browser, by origin, as in https://pages.example:8080; or * for all. Without it only pages of the own address.
+    /// Web pages whose scripts may read the validator API in a browser, by origin (scheme, host and port), or * for all. Without it only pages of the own address.
     #[arg(long, value_name = "LIST")]
     pub vapi_allow_origin: Vec<String>,
     /// Where /metrics, /livez and /readyz are served.
