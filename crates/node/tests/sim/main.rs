@@ -4,7 +4,7 @@
 //! After every run: the judge saw nothing slashable and refused nothing genuine; no validator client was served two
 //! values for one duty, no share signed two messages; every duty is done that at most `f` faults allow, among them each
 //! epoch's registrations and an exit; with a builder every block has its payload; no task is left. Nothing is excused but what
-//! is due around blackouts and splits, and a block on the chain's first one, which a beacon node that is behind knows alone.
+//! is due around blackouts and splits, and a block on one that only a beacon node that is behind has heard of.
 //! The same seed gives the same run, to the last message: its audit hash is equal.
 //!
 //! `just sim 1000` runs more seeds (from `SIM_FIRST_SEED`) until one goes wrong, `SIM_SEED=…` one, with its plan and log,

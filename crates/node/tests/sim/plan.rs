@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fmt, ops::Range};
 use rand::{RngExt as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha20Rng;
 use trireme_eth2::{Slot, ValidatorIndex};
-use trireme_testutil::judge::{FaultKind, Reorg};
+use trireme_testutil::judge::{BEHIND, FaultKind, Reorg};
 
 use crate::chain::{NODES, VALIDATORS};
 
@@ -158,6 +158,17 @@ impl Plan {
             .iter()
             .filter(|w| w.trouble == Trouble::Beacon(FaultKind::Behind));
         behind.map(Window::slots).any(|slots| slots.contains(&slot))
+    }
+
+    /// Whether a blackout began before the slot and ended so late that a beacon node that is behind may know no newer block
+    /// than those before it: its slots, and as many more until nodes that start again take part.
+    pub(crate) fn is_after_blackout(&self, slot: u64) -> bool {
+        let blackouts = self
+            .windows
+            .iter()
+            .filter(|w| matches!(w.trouble, Trouble::Blackout(_)));
+        let mut slots = blackouts.map(Window::slots);
+        slots.any(|slots| slots.start < slot && slot < slots.end + 2 * BEHIND)
     }
 
     pub(crate) fn excuses(&self, slot: u64) -> bool {

@@ -202,7 +202,7 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
         // that the others have published.
         let known = refusal.reason.starts_with("late")
             || refusal.reason.ends_with("has a block already")
-            || is_on_the_first_block(plan, slot, &refusal.reason);
+            || is_on_an_unheard_block(plan, slot, &refusal.reason);
         if !plan.excuses(slot) && !known {
             wrong.push(format!(
                 "refused at slot {slot} + {} ms: {}",
@@ -217,7 +217,7 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
     for (kind, duties) in &report.duties {
         done.insert(*kind, duties.completed);
         for missed in &duties.missed {
-            if plan.excuses(missed.slot) || is_on_the_first_block(plan, missed.slot, &missed.reason) {
+            if plan.excuses(missed.slot) || is_on_an_unheard_block(plan, missed.slot, &missed.reason) {
                 excused += 1;
             } else {
                 wrong.push(format!("missed in slot {}: {kind:?}, {}", missed.slot, missed.reason));
@@ -233,10 +233,12 @@ fn look(cluster: &SimCluster, plan: &Plan) -> (Vec<String>, Outcome) {
     (wrong, outcome)
 }
 
-/// Whether a block was refused because its maker, whose beacon node is behind, knew the chain's first block only. Nobody was
-/// told of that one as a head, so that the others cannot know it as old.
-fn is_on_the_first_block(plan: &Plan, slot: u64, reason: &str) -> bool {
-    slot <= BEHIND && plan.has_behind(slot) && reason.contains("wrong parent")
+/// Whether a block was refused because its maker, whose beacon node is behind, built on one that the others cannot know as
+/// old: the chain's first, which nobody was told of as a head, or one from before a blackout, as a node that starts has
+/// been told of none.
+fn is_on_an_unheard_block(plan: &Plan, slot: u64, reason: &str) -> bool {
+    let unheard = slot <= BEHIND || plan.is_after_blackout(slot);
+    unheard && plan.has_behind(slot) && reason.contains("wrong parent")
 }
 
 /// Blocks whose payload is not made by whom it should be; the builder keeps to the registered gas limit.
