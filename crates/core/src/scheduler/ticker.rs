@@ -329,7 +329,7 @@ mod tests {
         };
         let told = tokio::select! {
             told = ticker.beat() => told,
-            () = set_back => unreachable!(),
+            () = set_back => unreachable!("it never ends"),
         };
         assert!(matches!(told, Beat::SetBack { from: Slot(600), .. }), "{told:?}");
         let (tick, _) = ticker.next().await;
