@@ -2,8 +2,9 @@
 //! API, if it is to be asked (cli.md 12).
 //!
 //! Guarantees: at start a file that cannot be used ends the start; later it is told and changes nothing, and one that is
-//! empty, as files are while they are written, is such a file; a missing one replaces nothing; the start does not wait for the API, and what it does not answer changes nothing. Of file and API
-//! the newer registration counts, the file's if both are as old.
+//! empty, as files are while they are written, is such a file; a missing one replaces nothing. The start does not wait for
+//! the API, and what it does not answer changes nothing. Of file and API the newer registration counts, the file's if both
+//! are as old.
 //! Not here: which registration counts beside the lock's (`core::registrations`), what the API is asked (`updates`).
 
 use std::{
