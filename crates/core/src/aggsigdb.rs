@@ -21,6 +21,7 @@ use crate::{
     ids::PubKey,
     journal::Journal,
     ports::{Batch, Clock, Durability, Flow, StoreError, Table},
+    spans::{self, TRACE},
     step::{ErrorKind, Fault, StepError},
     time::SlotTiming,
 };
@@ -173,7 +174,9 @@ impl AggSigDb {
         subcommittee: u64,
     ) -> Result<Arc<SignedData>, NoAnswer> {
         let key = (duty, validator, subcommittee);
-        until_deadline(&self.board, key, duty, self.clock.as_ref(), &self.timing).await
+        let span = tracing::debug_span!(target: TRACE, "core/aggsigdb.Await");
+        let aggregate = until_deadline(&self.board, key, duty, self.clock.as_ref(), &self.timing);
+        spans::within(span, NoAnswer::kind, aggregate).await
     }
 
     /// Aggregates and waiting questions; for the leak check of simulations.

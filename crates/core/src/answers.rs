@@ -8,7 +8,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::{
-    board::Board, data::SignedData, deadline::deadline, duty::Duty, ids::PubKey, ports::Clock, time::SlotTiming,
+    board::Board, data::SignedData, deadline::deadline, duty::Duty, ids::PubKey, ports::Clock, step::ErrorKind,
+    time::SlotTiming,
 };
 
 /// Why a waiting question ended without a value.
@@ -20,6 +21,15 @@ pub enum NoAnswer {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopped,
+}
+
+impl NoAnswer {
+    pub(crate) const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Expired => ErrorKind::Expired,
+            Self::Stopped => ErrorKind::Stopped,
+        }
+    }
 }
 
 /// Waits for aggregated signatures (answered by `AggSigDb`).

@@ -45,6 +45,7 @@ pub mod registrations;
 pub mod scheduler;
 pub mod scheme;
 pub mod sigagg;
+pub mod spans;
 pub mod step;
 mod subjects;
 pub mod synthetic;

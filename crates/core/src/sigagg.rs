@@ -10,6 +10,7 @@ use prometheus_client::{
     metrics::{family::Family, histogram::Histogram},
     registry::Registry,
 };
+use tracing::Span;
 use trireme_eth2::{BlsSignature, ChainSpec};
 
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     parsigdb::ThresholdSet,
     ports::{Clock, Compute, Entropy, Lane},
     scheme::{CannotCombine, Claim, Refusal, Scheme, Signer},
+    spans::TRACE,
     step::{ErrorKind, Fault, StepError},
 };
 
@@ -156,7 +158,9 @@ impl SigAgg {
         let mut seed = [0; 32];
         self.entropy.fill(&mut seed);
         let (scheme, chain) = (Arc::clone(&self.scheme), Arc::clone(&self.chain));
-        let job = move || aggregate(duty, &set, scheme.as_ref(), &chain, &seed);
+        // The pool's threads are in no span.
+        let step = Span::current();
+        let job = move || aggregate(duty, &set, scheme.as_ref(), &chain, &seed, &step);
         let whole = compute::call(self.compute.as_ref(), lane(duty.kind), job)
             .await
             .map_err(SigAggError::from)??;
@@ -175,7 +179,10 @@ fn aggregate(
     scheme: &dyn Scheme,
     chain: &ChainSpec,
     seed: &[u8; 32],
+    step: &Span,
 ) -> Result<SignedDataSet, SigAggError> {
+    let combining =
+        tracing::debug_span!(target: TRACE, parent: step, "tbls.ThresholdAggregate", validators = set.0.len());
     let (mut whole, mut claims) = (BTreeMap::new(), Vec::with_capacity(set.0.len()));
     for (validator, partials) in &set.0 {
         let validator = *validator;
@@ -193,6 +200,7 @@ fn aggregate(
         });
         whole.insert(validator, data);
     }
+    drop(combining);
     for (claim, verdict) in claims.iter().zip(scheme.verify_set(&claims, seed)) {
         let (Signer::Group(validator) | Signer::Share(validator, _)) = claim.signer;
         verdict.map_err(|why| SigAggError::Refused { duty, validator, why })?;

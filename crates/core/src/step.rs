@@ -21,7 +21,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use tokio::sync::mpsc;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use trireme_eth2::Root;
 
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
     life::Life,
     metrics::{self, StepLabel},
     ports::{Clock, Entropy},
+    spans::{self, TRACE},
     time::{SlotTiming, UnixTime},
 };
 
@@ -88,6 +89,12 @@ impl StepName {
             Self::InclusionLearn => "inclusion.learn",
             Self::InclusionCheck => "inclusion.check",
         }
+    }
+
+    /// Component and action.
+    fn parts(self) -> (&'static str, &'static str) {
+        let text = self.as_str();
+        text.split_once('.').unwrap_or((text, ""))
     }
 }
 
@@ -380,7 +387,7 @@ impl Step {
     /// Runs `call`: to its end if the step is inline; otherwise starts it and returns.
     pub async fn run<T: Subjects>(&self, call: &Call<T>, cx: &DutyCx, value: &Arc<T>) -> Result<(), StepError> {
         if !self.background {
-            return self.attempt(call, cx, value).await;
+            return self.attempt(call, cx, value, &cx.span).await;
         }
         let (step, call, cx, value) = (self.clone(), Arc::clone(call), cx.clone(), Arc::clone(value));
         let shared = &self.policy.shared;
@@ -398,8 +405,17 @@ impl Step {
         Ok(())
     }
 
+    /// The span around all attempts, and that around which attempts are: where it is not recorded, the duty's.
+    fn retried(&self, cx: &DutyCx) -> (Span, Span) {
+        let (topic, name) = self.name.parts();
+        let retried = tracing::debug_span!(target: TRACE, parent: &cx.span, "app/retry.DoAsync", topic, name);
+        let around = if retried.is_disabled() { &cx.span } else { &retried };
+        (retried.clone(), around.clone())
+    }
+
     /// Attempts until success, a permanent error, the deadline or the stop; logs how it ended.
     async fn until_done<T: Subjects>(&self, call: &Call<T>, cx: &DutyCx, value: &Arc<T>) {
+        let (retried, around) = self.retried(cx);
         let clock = &self.policy.shared.clock;
         let over = async {
             match cx.deadline {
@@ -408,49 +424,59 @@ impl Step {
             }
         };
         let attempts = async {
-            let mut n = 0;
+            let mut n = 0_u32;
             loop {
-                let Err(error) = self.attempt(call, cx, value).await else {
+                tracing::debug!(target: TRACE, parent: &retried, attempt = n.saturating_add(1), "retry.attempt.start");
+                let Err(error) = self.attempt(call, cx, value, &around).await else {
                     return;
                 };
+                if error.kind != ErrorKind::Temporary {
+                    spans::failed(&retried, &error, error.kind);
+                }
                 match error.kind {
                     ErrorKind::Temporary => {
                         let wait = backoff::RETRYER.wait(n, backoff::noise(self.policy.shared.entropy.as_ref()));
-                        tracing::debug!(parent: &cx.span, step = %self.name, %error, ?wait, "step will be tried again");
+                        tracing::debug!(parent: &around, step = %self.name, %error, ?wait, "step will be tried again");
                         tokio::time::sleep(wait).await;
                         n = n.saturating_add(1);
                     }
                     ErrorKind::Permanent => {
-                        tracing::warn!(parent: &cx.span, step = %self.name, %error, "step gave up, the duty cannot go on here");
+                        tracing::warn!(parent: &around, step = %self.name, %error, "step gave up, the duty cannot go on here");
                         return;
                     }
                     ErrorKind::Expired | ErrorKind::Stopped => {
-                        tracing::debug!(parent: &cx.span, step = %self.name, %error, "step ended");
+                        tracing::debug!(parent: &around, step = %self.name, %error, "step ended");
                         return;
                     }
                 }
             }
         };
-        tokio::select! { biased;
-            () = cx.stop.cancelled() => self.report(cx, value, Err(StepError::made_here(ErrorKind::Stopped, self.name, "the node stops"))),
-            () = attempts => {}
-            () = over => self.report(cx, value, Err(StepError::made_here(ErrorKind::Expired, self.name, "the duty's deadline passed"))),
-        }
+        let cut_short = tokio::select! { biased;
+            () = cx.stop.cancelled() => StepError::made_here(ErrorKind::Stopped, self.name, "the node stops"),
+            () = attempts => return,
+            () = over => StepError::made_here(ErrorKind::Expired, self.name, "the duty's deadline passed"),
+        };
+        spans::failed(&retried, &cut_short, cut_short.kind);
+        self.report(cx, value, Err(cut_short));
     }
 
-    async fn attempt<T: Subjects>(&self, call: &Call<T>, cx: &DutyCx, value: &Arc<T>) -> Result<(), StepError> {
+    /// One attempt, in a span within `around`.
+    async fn attempt<T: Subjects>(
+        &self,
+        call: &Call<T>,
+        cx: &DutyCx,
+        value: &Arc<T>,
+        around: &Span,
+    ) -> Result<(), StepError> {
         let shared = &self.policy.shared;
         let began = shared.clock.now();
-        let span =
-            tracing::debug_span!(parent: &cx.span, "step", step = self.name.as_str(), error = tracing::field::Empty);
+        let span = tracing::debug_span!(parent: around, "step", step = self.name.as_str());
         let result = call(cx.clone(), Arc::clone(value))
             .instrument(span.clone())
             .await
             .map_err(|e| e.at(self.name));
-        if let Err(error) = &result
-            && matches!(error.kind, ErrorKind::Temporary | ErrorKind::Permanent)
-        {
-            span.record("error", tracing::field::display(error));
+        if let Err(error) = &result {
+            spans::failed(&span, error, error.kind);
         }
         drop(span);
         let took = shared.clock.now().since(began);

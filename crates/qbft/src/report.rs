@@ -56,6 +56,12 @@ impl RoundReport {
         }
     }
 
+    /// The round.
+    #[must_use]
+    pub const fn round(&self) -> Round {
+        self.round
+    }
+
     fn hear(&mut self, kind: Kind, source: Process) {
         match kind {
             Kind::PrePrepare => self.pre_prepare.insert(source),

@@ -32,7 +32,7 @@ pub use loki::{Loki, LokiConfig, Pusher};
 pub use record::{Level, Record};
 pub use topic::topic_of;
 
-use crate::traces::Traces;
+use crate::traces::{TRACE, Traces};
 
 /// The three forms of a line (`--log-format`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -199,7 +199,8 @@ pub fn init(config: &LogConfig, outlets: &Outlets) -> Result<(), LogError> {
         let layer = Stderr::uncounted(LogFormat::Logfmt, true, Sink::Loki(loki));
         layer.with_filter(debug())
     });
-    let traces = outlets.traces.as_ref().map(|t| t.layer().with_filter(debug()));
+    let all = || debug().with_target(TRACE, LevelFilter::DEBUG);
+    let traces = outlets.traces.as_ref().map(|t| t.layer().with_filter(all()));
     let registry = tracing_subscriber::registry().with(stderr).with(file);
     registry.with(loki).with(traces).try_init()?;
     std::panic::set_hook(Box::new(|panic| {

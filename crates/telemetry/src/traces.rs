@@ -3,9 +3,10 @@
 //! Guarantees: nothing is recorded until [`Traces::start`] has said whose traces they are, and nothing costs anything
 //! unless the layer is installed; all nodes of a cluster give a duty the same trace; a collector that is down costs spans,
 //! never memory (the queue is bounded) or time of a duty; headers are not shown.
-//! Not here: which spans there are.
+//! Not here: which spans there are (docs/traces.md).
 
 mod layer;
+mod memory;
 mod names;
 
 use std::{
@@ -28,11 +29,13 @@ use opentelemetry_sdk::{
     Resource,
     trace::{
         BatchConfigBuilder, BatchSpanProcessor, IdGenerator, RandomIdGenerator, Sampler, SdkTracer, SdkTracerProvider,
-        SpanProcessor,
+        SimpleSpanProcessor, SpanProcessor,
     },
 };
 
 pub use layer::TraceLayer;
+pub use memory::{Memory, Seen};
+pub use names::of_step;
 
 /// Spans that wait to be sent; more are dropped.
 const QUEUE: usize = 8_192;
@@ -46,6 +49,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 const LAST: Duration = Duration::from_secs(2);
 /// Who makes the spans.
 const SCOPE: &str = "trireme";
+
+/// The target of spans and events that are for traces alone: no log shows them, so that where there are no traces they are
+/// not even made.
+pub(crate) const TRACE: &str = "otel";
 
 /// `--otlp-*`.
 #[derive(Clone, PartialEq, Eq)]
@@ -148,6 +155,14 @@ impl Traces {
         let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
         self.start_with(processor, cluster);
         Ok(())
+    }
+
+    /// Begins to record, as [`Traces::start`] does, and keeps everything in memory: for tests, as nothing bounds it.
+    #[must_use]
+    pub fn remember(&self, cluster: &str) -> Memory {
+        let memory = Memory::default();
+        self.start_with(SimpleSpanProcessor::new(memory.clone()), cluster);
+        memory
     }
 
     fn start_with(&self, processor: impl SpanProcessor + 'static, cluster: &str) {

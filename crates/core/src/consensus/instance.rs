@@ -23,7 +23,9 @@ use super::{
     value,
     wire::{self, Carried},
 };
-use crate::{compute::call, cx::DutyCx, data::UnsignedDataSet, deadline::deadline, duty::DutyType, time::UnixTime};
+use crate::{
+    compute::call, cx::DutyCx, data::UnsignedDataSet, deadline::deadline, duty::DutyType, spans::TRACE, time::UnixTime,
+};
 
 /// Values that messages delivered by one peer may bring into an instance. An honest peer brings one per leader.
 const VALUES_PER_PEER: usize = 32;
@@ -63,8 +65,7 @@ struct Runner {
 pub(super) async fn run(consensus: Arc<Consensus>, entry: Arc<Entry>, mut cx: DutyCx, params: Params, me: Process) {
     use tracing::field::Empty;
     let parts = &consensus.parts;
-    cx.span =
-        tracing::info_span!(parent: &cx.span, "qbft", decided_round = Empty, leader_index = Empty, leader_name = Empty);
+    cx.span = tracing::info_span!(parent: &cx.span, "qbft", round = Empty, leader_index = Empty, leader_name = Empty);
     // Never before our own clock has come to the slot: the boot barrier rests on it.
     parts.clock.sleep_until(parts.timing.start(entry.duty.slot)).await;
     let mut runner = Runner {
@@ -90,12 +91,19 @@ pub(super) async fn run(consensus: Arc<Consensus>, entry: Arc<Entry>, mut cx: Du
     runner.finish(end);
 }
 
+/// Tells the trace of a duty that came too late for an instance, or never has one.
+pub(super) fn skipped(duty: &tracing::Span) {
+    let span = tracing::debug_span!(target: TRACE, parent: duty, "qbft");
+    tracing::debug!(target: TRACE, parent: &span, "Expired/exempt duty skipped");
+}
+
 impl Runner {
     async fn until_deadline(&mut self) -> Result<(), ConsensusError> {
         let consensus = Arc::clone(&self.consensus);
         let entry = Arc::clone(&self.entry);
         let clock = consensus.parts.clock.as_ref();
         let Some(end) = deadline(entry.duty, &consensus.parts.timing) else {
+            skipped(&self.cx.span);
             return Ok(());
         };
         loop {
@@ -250,6 +258,8 @@ impl Runner {
                 let at = self.timer.set(round, self.consensus.parts.clock.now());
                 self.due = Some((round, at));
                 self.overdue = 0;
+                let (leader_index, leader_name) = self.leader(round);
+                tracing::debug!(target: TRACE, parent: &self.cx.span, round = round.0, leader_index, leader_name);
                 Ok(())
             }
             Effect::StopTimer => {
@@ -317,7 +327,7 @@ impl Runner {
             .decided(duty.kind, self.timer.kind().name(), round.0, leader, seconds);
         let span = &self.cx.span;
         tracing::debug!(parent: span, %duty, round = round.0, leader, "consensus decided");
-        span.record("decided_round", round.0);
+        span.record("round", round.0);
         let leader_name = leader
             .and_then(|leader| parts.net.peers().get(usize::from(leader)))
             .map_or("", |peer| peer.name.as_str());
@@ -325,6 +335,7 @@ impl Runner {
             span.record("leader_index", leader);
             span.record("leader_name", leader_name);
         }
+        tracing::debug!(target: TRACE, parent: span, round = round.0, leader_index = leader, leader_name, "qbft.Decided");
 
         let value = self.values.get(&hash).ok_or(ConsensusError::UnknownValue(duty))?;
         let taken = if duty.kind == DutyType::InfoSync {
@@ -362,6 +373,12 @@ impl Runner {
                     parent: &self.cx.span, %duty, round = to.0, rule = because.name(),
                     pre_prepare, prepare, commit, round_change, reason, "consensus round changed"
                 );
+                let (leader_index, leader_name) = self.leader(to);
+                tracing::debug!(
+                    target: TRACE, parent: &self.cx.span, round = left.round().0, new_round = to.0, leader_index, leader_name,
+                    rule = because.name(), "Round Changed"
+                );
+                tracing::debug!(target: TRACE, parent: &self.cx.span, new_round = to.0);
                 if because == Rule::Timeout && left.few_round_changes() {
                     self.few_round_changes = true;
                 }
@@ -384,6 +401,13 @@ impl Runner {
         }
     }
 
+    /// Position and name of a round's leader.
+    fn leader(&self, round: Round) -> (Option<u8>, &str) {
+        let leader = self.params.leader(round).map(|p| p.0);
+        let peer = leader.and_then(|leader| self.consensus.parts.net.peers().get(usize::from(leader)));
+        (leader, peer.map_or("", |peer| peer.name.as_str()))
+    }
+
     fn keep_sniffed(&mut self) {
         if let Some(sniffed) = self.sniffed.take() {
             self.consensus.sniffer.keep(sniffed);
@@ -397,6 +421,7 @@ impl Runner {
         let outcome = match end {
             Err(error) => {
                 metrics.failed();
+                tracing::debug!(target: TRACE, parent: &span, error = %error, "qbft.Error");
                 Err(error)
             }
             Ok(()) if self.decided => Ok(()),
@@ -415,6 +440,7 @@ impl Runner {
                     parent: &span, %duty, round, reason, meaning,
                     "consensus timeout: no decision until the duty's end, so it is not done here"
                 );
+                tracing::debug!(target: TRACE, parent: &span, round, reason, "qbft.Timeout");
                 Err(ConsensusError::Timeout { duty, round, reason })
             }
         };

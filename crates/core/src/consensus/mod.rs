@@ -343,7 +343,7 @@ impl Consensus {
     /// that perhaps nobody was selected for, and when the feature is off.
     pub async fn participate(self: Arc<Self>, cx: DutyCx, _defs: Arc<DutyDefinitionSet>) -> Result<(), StepError> {
         let early = matches!(cx.duty.kind, DutyType::Proposer | DutyType::Attester);
-        if !self.parts.config.participate || !early || self.is_over(cx.duty) {
+        if !self.parts.config.participate || !early || self.skips(&cx) {
             return Ok(());
         }
         let entry = self.entry(cx.duty).ok_or(ConsensusError::Full(cx.duty))?;
@@ -373,7 +373,7 @@ impl Consensus {
         cx: DutyCx,
         value: impl FnOnce() -> Carried + Send + 'static,
     ) -> Result<(), StepError> {
-        if self.is_over(cx.duty) {
+        if self.skips(&cx) {
             return Ok(());
         }
         let entry = self.entry(cx.duty).ok_or(ConsensusError::Full(cx.duty))?;
@@ -468,6 +468,15 @@ impl Consensus {
 
     fn is_over(&self, duty: Duty) -> bool {
         deadline(duty, &self.parts.timing).is_some_and(|at| at <= self.parts.clock.now())
+    }
+
+    /// Whether the duty is over; then the trace says so in place of an instance.
+    fn skips(&self, cx: &DutyCx) -> bool {
+        let over = self.is_over(cx.duty);
+        if over {
+            instance::skipped(&cx.span);
+        }
+        over
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Duty, Arc<Entry>>> {

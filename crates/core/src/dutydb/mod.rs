@@ -30,6 +30,7 @@ use crate::{
     ids::PubKey,
     journal::Journal,
     ports::{Batch, Clock, Durability, Flow, StoreError, Table},
+    spans::{self, TRACE},
     step::{ErrorKind, Fault, StepError},
     time::SlotTiming,
 };
@@ -279,7 +280,9 @@ impl DutyDb {
     /// Waits for the block of a slot.
     pub async fn await_proposal(&self, slot: Slot) -> Result<Arc<VersionedProposal>, NoAnswer> {
         let duty = Duty::new(slot, DutyType::Proposer);
-        until_deadline(&self.proposals, slot, duty, self.clock.as_ref(), &self.timing).await
+        let span = tracing::debug_span!(target: TRACE, "core/dutydb.AwaitProposal");
+        let proposal = until_deadline(&self.proposals, slot, duty, self.clock.as_ref(), &self.timing);
+        spans::within(span, NoAnswer::kind, proposal).await
     }
 
     /// Waits for the aggregate of attestation data (by root) of a slot and committee.

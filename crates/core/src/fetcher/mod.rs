@@ -38,6 +38,7 @@ use crate::{
     ids::PubKey,
     ports::{BeaconError, BeaconNode, Clock, ProduceBlock},
     registrations::Registrations,
+    spans::{self, TRACE},
     step::{ErrorKind, Fault, StepError},
     time::{SlotTick, SlotTiming},
     validatorapi::AwaitUnsigned,
@@ -237,11 +238,22 @@ impl Fetcher {
     /// Fetches and announces.
     pub async fn fetch(self: Arc<Self>, cx: DutyCx, set: Arc<DutyDefinitionSet>) -> Result<(), StepError> {
         let duty = cx.duty;
-        let unsigned = match duty.kind {
-            DutyType::Attester => self.attester(duty, &set).await?,
-            DutyType::Proposer => self.proposer(duty, &set).await?,
-            DutyType::Aggregator => self.in_time(duty, self.aggregator(duty, &set)).await?,
-            DutyType::SyncContribution => self.in_time(duty, self.contributions(duty, &set)).await?,
+        // Within the step's span of the same name, as in Charon; what comes after the fetch is not in this one.
+        let span = tracing::debug_span!(target: TRACE, "core/fetcher.Fetch");
+        let unsigned = spans::within(span, Fault::kind, self.unsigned(duty, &set)).await?;
+        if unsigned.0.is_empty() {
+            tracing::debug!(parent: &cx.span, %duty, "nobody has anything to do, nothing to agree on");
+            return Ok(());
+        }
+        self.fetched.emit(&cx, Arc::new(unsigned)).await
+    }
+
+    async fn unsigned(&self, duty: Duty, set: &DutyDefinitionSet) -> Result<UnsignedDataSet, FetchError> {
+        match duty.kind {
+            DutyType::Attester => self.attester(duty, set).await,
+            DutyType::Proposer => self.proposer(duty, set).await,
+            DutyType::Aggregator => self.in_time(duty, self.aggregator(duty, set)).await,
+            DutyType::SyncContribution => self.in_time(duty, self.contributions(duty, set)).await,
             DutyType::Signature
             | DutyType::Exit
             | DutyType::BuilderProposer
@@ -250,13 +262,8 @@ impl Fetcher {
             | DutyType::PrepareAggregator
             | DutyType::SyncMessage
             | DutyType::PrepareSyncContribution
-            | DutyType::InfoSync => return Err(FetchError::Unsupported(duty).into()),
-        };
-        if unsigned.0.is_empty() {
-            tracing::debug!(parent: &cx.span, %duty, "nobody has anything to do, nothing to agree on");
-            return Ok(());
+            | DutyType::InfoSync => Err(FetchError::Unsupported(duty)),
         }
-        self.fetched.emit(&cx, Arc::new(unsigned)).await
     }
 
     /// Ends waiting for what does not come, one slot after the duty's own: nobody takes an aggregate later, however long

@@ -30,7 +30,8 @@ use crate::{
     ports::{Clock, Inbound, PeerNet, ProtocolId, ServeGuard},
     scheme::{Claim, Refusal, Signer},
     sigagg::lane,
-    step::StepError,
+    spans::{self, TRACE},
+    step::{ErrorKind, StepError},
 };
 
 /// One way, no answer. A message with a full block carries its blobs.
@@ -113,6 +114,20 @@ pub enum ParSigExError {
     /// What followed went wrong.
     #[error(transparent)]
     Next(StepError),
+}
+
+impl ParSigExError {
+    const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Next(error) => error.kind,
+            Self::Stranger
+            | Self::Data(_)
+            | Self::Gated(_)
+            | Self::Subcommittee { .. }
+            | Self::Refused { .. }
+            | Self::Broken(_) => ErrorKind::Permanent,
+        }
+    }
 }
 
 /// Metrics, named as Charon's.
@@ -220,11 +235,14 @@ impl ParSigEx {
             return Err(ParSigExError::Gated(duty));
         }
         subcommittees_exist(duty, &set)?;
-        self.verify(from, duty, &set).await?;
-        self.received
-            .emit(&self.parts.cx.cx(duty), Arc::new(set))
-            .await
-            .map_err(ParSigExError::Next)
+        let cx = self.parts.cx.cx(duty);
+        let span = tracing::debug_span!(target: TRACE, parent: &cx.span, "core/parsigex.Handle");
+        let handled = async {
+            self.verify(from, duty, &set).await?;
+            let set = Arc::new(set);
+            self.received.emit(&cx, set).await.map_err(ParSigExError::Next)
+        };
+        spans::within(span, ParSigExError::kind, handled).await
     }
 
     async fn verify(&self, from: PeerIdx, duty: Duty, set: &ParSignedDataSet) -> Result<(), ParSigExError> {

@@ -40,6 +40,8 @@ use crate::{
     life::Life,
     metrics::DutyLabel,
     ports::{BeaconError, BeaconNode, Clock, Entropy},
+    spans::{self, TRACE},
+    step::StepError,
     time::SlotTiming,
     validators::ValidatorCache,
 };
@@ -322,7 +324,10 @@ impl Scheduler {
         };
         let n = u64::try_from(set.0.len()).unwrap_or(u64::MAX);
         metrics.duties.get_or_create(&DutyLabel::from(duty.kind)).inc_by(n);
-        if let Err(error) = self.on_duty.emit(&cx.cx(duty), Arc::new(set)).await {
+        let cx = cx.cx(duty);
+        let span = tracing::debug_span!(target: TRACE, parent: &cx.span, "core/scheduler.scheduleSlot");
+        let started = spans::within(span, |e: &StepError| e.kind, self.on_duty.emit(&cx, Arc::new(set)));
+        if let Err(error) = started.await {
             tracing::warn!(%duty, %error, "duty could not be started");
         }
     }

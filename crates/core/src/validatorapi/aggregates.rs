@@ -13,7 +13,7 @@ use trireme_eth2::{
     is_attestation_aggregator, is_sync_aggregator,
 };
 
-use super::{Awaited, Refused, ValidatorApi, partials::Item};
+use super::{Awaited, Refused, ValidatorApi, partials::Item, told};
 use crate::{
     answers::NoAnswer,
     data::SignedData,
@@ -32,6 +32,7 @@ impl ValidatorApi {
         committee: CommitteeIndex,
         awaited: &Awaited,
     ) -> Result<Arc<VersionedAttestation>, Refused> {
+        told(async {
         let ours = match self.duties_of(Duty::new(slot, DutyType::Attester), awaited).await? {
             Some(set) => {
                 let ours = attesters(&set, committee);
@@ -58,6 +59,7 @@ impl ValidatorApi {
             }),
             () = self.gate.last_call(slot) => Err(Self::no_answer(awaited, NoAnswer::Expired)),
         }
+}).await
     }
 
     /// Ends when it is sure that none of these attesters aggregates.
@@ -85,6 +87,7 @@ impl ValidatorApi {
         block: Root,
         awaited: &Awaited,
     ) -> Result<Arc<SyncCommitteeContribution>, Refused> {
+        told(async {
         let ours = match self
             .duties_of(Duty::new(slot, DutyType::SyncContribution), awaited)
             .await?
@@ -115,6 +118,7 @@ impl ValidatorApi {
             }),
             () = self.gate.last_call(slot) => Err(Self::no_answer(awaited, NoAnswer::Expired)),
         }
+}).await
     }
 
     /// Ends when it is sure that none of these members aggregates in the subcommittee.
@@ -165,26 +169,29 @@ impl ValidatorApi {
         list: Vec<VersionedSignedAggregateAndProof>,
         awaited: &Awaited,
     ) -> Result<(), Refused> {
-        let keys = self
-            .keys_of(
-                list.iter().map(VersionedSignedAggregateAndProof::aggregator_index),
-                awaited,
-            )
-            .await?;
-        let items = keys.into_iter().zip(list).map(|(validator, aggregate)| {
-            let slot = aggregate.data().slot;
-            let epoch = self.chain.epoch(slot);
-            let root = self
-                .chain
-                .signing_root(hash_tree_root(&slot), DomainType::SelectionProof, epoch);
-            Item {
-                duty: Duty::new(slot, DutyType::Aggregator),
-                validator,
-                proof: Some((root, aggregate.selection_proof())),
-                data: SignedData::Aggregate(aggregate),
-            }
-        });
-        self.hand_in(items.collect(), awaited).await
+        told(async {
+            let keys = self
+                .keys_of(
+                    list.iter().map(VersionedSignedAggregateAndProof::aggregator_index),
+                    awaited,
+                )
+                .await?;
+            let items = keys.into_iter().zip(list).map(|(validator, aggregate)| {
+                let slot = aggregate.data().slot;
+                let epoch = self.chain.epoch(slot);
+                let root = self
+                    .chain
+                    .signing_root(hash_tree_root(&slot), DomainType::SelectionProof, epoch);
+                Item {
+                    duty: Duty::new(slot, DutyType::Aggregator),
+                    validator,
+                    proof: Some((root, aggregate.selection_proof())),
+                    data: SignedData::Aggregate(aggregate),
+                }
+            });
+            self.hand_in(items.collect(), awaited).await
+        })
+        .await
     }
 
     /// Takes signed contributions: verifies all of them in one job and announces one set per slot and subcommittee.
@@ -194,31 +201,34 @@ impl ValidatorApi {
         list: Vec<SignedContributionAndProof>,
         awaited: &Awaited,
     ) -> Result<(), Refused> {
-        let keys = self
-            .keys_of(list.iter().map(|c| c.message.aggregator_index), awaited)
-            .await?;
-        let items = keys.into_iter().zip(list).map(|(validator, signed)| {
-            let contribution = &signed.message.contribution;
-            let (slot, selection) = (
-                contribution.slot,
-                SyncAggregatorSelectionData {
-                    slot: contribution.slot,
-                    subcommittee_index: contribution.subcommittee_index,
-                },
-            );
-            let root = self.chain.signing_root(
-                hash_tree_root(&selection),
-                DomainType::SyncCommitteeSelectionProof,
-                self.chain.epoch(slot),
-            );
-            Item {
-                duty: Duty::new(slot, DutyType::SyncContribution),
-                validator,
-                proof: Some((root, signed.message.selection_proof)),
-                data: SignedData::Contribution(signed),
-            }
-        });
-        self.hand_in(items.collect(), awaited).await
+        told(async {
+            let keys = self
+                .keys_of(list.iter().map(|c| c.message.aggregator_index), awaited)
+                .await?;
+            let items = keys.into_iter().zip(list).map(|(validator, signed)| {
+                let contribution = &signed.message.contribution;
+                let (slot, selection) = (
+                    contribution.slot,
+                    SyncAggregatorSelectionData {
+                        slot: contribution.slot,
+                        subcommittee_index: contribution.subcommittee_index,
+                    },
+                );
+                let root = self.chain.signing_root(
+                    hash_tree_root(&selection),
+                    DomainType::SyncCommitteeSelectionProof,
+                    self.chain.epoch(slot),
+                );
+                Item {
+                    duty: Duty::new(slot, DutyType::SyncContribution),
+                    validator,
+                    proof: Some((root, signed.message.selection_proof)),
+                    data: SignedData::Contribution(signed),
+                }
+            });
+            self.hand_in(items.collect(), awaited).await
+        })
+        .await
     }
 }
 

@@ -7,7 +7,7 @@ use trireme_eth2::{
     VersionedAttestation, electra, hash_tree_root,
 };
 
-use super::{Awaited, Refused, Unverified, ValidatorApi};
+use super::{Awaited, Refused, Unverified, ValidatorApi, told};
 use crate::{
     data::{ParSignedData, ParSignedDataSet, SignedData},
     definitions::DutyDefinition,
@@ -90,37 +90,40 @@ impl ValidatorApi {
         committee: CommitteeIndex,
         awaited: &Awaited,
     ) -> Result<AttestationData, Refused> {
-        let duty = Duty::new(slot, DutyType::Attester);
-        if !self.gate.allows(duty) {
-            let now = self.gate.now();
-            return Err(Refused::TooFarAhead { slot, now });
-        }
-        awaited.set(format!("the cluster's duties of slot {}", slot.0));
-        match self.definitions.definitions(duty).await {
-            Ok(Some(set)) => {
-                let ours = |d: &DutyDefinition| match d {
-                    DutyDefinition::Attester(d) => d.committee_index == committee,
-                    DutyDefinition::Proposer(_) | DutyDefinition::Sync(_) => false,
-                };
-                if committee.0 != 0 && !set.0.values().any(ours) {
-                    return Err(Refused::ForeignCommittee { slot, committee });
+        told(async {
+            let duty = Duty::new(slot, DutyType::Attester);
+            if !self.gate.allows(duty) {
+                let now = self.gate.now();
+                return Err(Refused::TooFarAhead { slot, now });
+            }
+            awaited.set(format!("the cluster's duties of slot {}", slot.0));
+            match self.definitions.definitions(duty).await {
+                Ok(Some(set)) => {
+                    let ours = |d: &DutyDefinition| match d {
+                        DutyDefinition::Attester(d) => d.committee_index == committee,
+                        DutyDefinition::Proposer(_) | DutyDefinition::Sync(_) => false,
+                    };
+                    if committee.0 != 0 && !set.0.values().any(ours) {
+                        return Err(Refused::ForeignCommittee { slot, committee });
+                    }
                 }
+                Ok(None) => {
+                    awaited.set(format!("the beacon node's attestation data of slot {}", slot.0));
+                    return Ok(self.beacon.attestation_data(slot, committee.0).await?);
+                }
+                // Peers may know the epoch already, and a decision arrives without our knowing the duty. After a restart the
+                // epochs before count as trimmed, but what was decided in them is still there and may have been signed: the
+                // beacon node's view of today must not take its place.
+                Err(NotResolved::NotYet(_) | NotResolved::Trimmed(_)) => {}
             }
-            Ok(None) => {
-                awaited.set(format!("the beacon node's attestation data of slot {}", slot.0));
-                return Ok(self.beacon.attestation_data(slot, committee.0).await?);
-            }
-            // Peers may know the epoch already, and a decision arrives without our knowing the duty. After a restart the
-            // epochs before count as trimmed, but what was decided in them is still there and may have been signed: the
-            // beacon node's view of today must not take its place.
-            Err(NotResolved::NotYet(_) | NotResolved::Trimmed(_)) => {}
-        }
-        awaited.set(format!(
-            "the cluster's agreement on attestation data of slot {}, committee {}",
-            slot.0, committee.0
-        ));
-        let data = self.unsigned.attestation_data(slot, committee).await;
-        data.map(|data| *data).map_err(|why| Self::no_answer(awaited, why))
+            awaited.set(format!(
+                "the cluster's agreement on attestation data of slot {}, committee {}",
+                slot.0, committee.0
+            ));
+            let data = self.unsigned.attestation_data(slot, committee).await;
+            data.map(|data| *data).map_err(|why| Self::no_answer(awaited, why))
+        })
+        .await
     }
 
     /// Takes the validator client's attestations: verifies all of them in one job and announces one set per slot.
@@ -130,81 +133,84 @@ impl ValidatorApi {
         submitted: SubmittedAttestations,
         awaited: &Awaited,
     ) -> Result<(), Refused> {
-        let votes = match submitted {
-            SubmittedAttestations::Single(fork, list) => list
-                .into_iter()
-                .map(|single| single_vote(fork, &single))
-                .collect::<Result<Vec<_>, _>>()?,
-            SubmittedAttestations::Full(list) => {
-                let mut votes = Vec::with_capacity(list.len());
-                for attestation in list {
-                    votes.push(self.full_vote(attestation, awaited).await?);
+        told(async {
+            let votes = match submitted {
+                SubmittedAttestations::Single(fork, list) => list
+                    .into_iter()
+                    .map(|single| single_vote(fork, &single))
+                    .collect::<Result<Vec<_>, _>>()?,
+                SubmittedAttestations::Full(list) => {
+                    let mut votes = Vec::with_capacity(list.len());
+                    for attestation in list {
+                        votes.push(self.full_vote(attestation, awaited).await?);
+                    }
+                    votes
                 }
-                votes
-            }
-        };
-        let mut unverified = Vec::with_capacity(votes.len());
-        let mut sets: BTreeMap<Slot, BTreeMap<PubKey, VersionedAttestation>> = BTreeMap::new();
-        let mut known = None;
-        for Vote {
-            committee,
-            validator,
-            attestation,
-        } in votes
-        {
-            let data = *attestation.data();
-            let slot = data.slot;
-            let key = self
-                .pubkeys
-                .pubkey_by_attestation(slot, committee, validator)
-                .ok_or(Refused::NoDecidedDuty {
-                    slot,
-                    committee,
-                    validator,
-                })?;
-            let set = sets.entry(slot).or_default();
-            if let Some(earlier) = set.get(&key) {
-                if *earlier != attestation {
-                    return Err(Refused::Twice(key));
-                }
-                continue;
-            }
-            // From Electra on all attesters of a slot sign the same data.
-            let root = match &known {
-                Some((of, root)) if *of == data => *root,
-                _ => self
-                    .chain
-                    .signing_root(hash_tree_root(&data), DomainType::BeaconAttester, data.target.epoch),
             };
-            known = Some((data, root));
-            unverified.push(Unverified {
-                validator: key,
-                root,
-                signature: attestation.signature(),
-            });
-            set.insert(key, attestation);
-        }
-        awaited.set("the verification of the attestations' signatures");
-        self.verify(Lane::Attestation, &unverified).await?;
-        awaited.set("the store of partial signatures");
-        let share = self.cluster.share();
-        // What is refused of one slot must not keep the others' from the cluster.
-        let mut all = Ok(());
-        for (slot, set) in sets {
-            let partials = set.into_iter().map(|(key, attestation)| {
-                (
-                    key,
-                    ParSignedData {
-                        data: SignedData::Attestation(attestation),
-                        share,
-                    },
-                )
-            });
-            let duty = Duty::new(slot, DutyType::Attester);
-            let announced = self.announce(duty, ParSignedDataSet(partials.collect())).await;
-            all = all.and(announced);
-        }
-        all
+            let mut unverified = Vec::with_capacity(votes.len());
+            let mut sets: BTreeMap<Slot, BTreeMap<PubKey, VersionedAttestation>> = BTreeMap::new();
+            let mut known = None;
+            for Vote {
+                committee,
+                validator,
+                attestation,
+            } in votes
+            {
+                let data = *attestation.data();
+                let slot = data.slot;
+                let key =
+                    self.pubkeys
+                        .pubkey_by_attestation(slot, committee, validator)
+                        .ok_or(Refused::NoDecidedDuty {
+                            slot,
+                            committee,
+                            validator,
+                        })?;
+                let set = sets.entry(slot).or_default();
+                if let Some(earlier) = set.get(&key) {
+                    if *earlier != attestation {
+                        return Err(Refused::Twice(key));
+                    }
+                    continue;
+                }
+                // From Electra on all attesters of a slot sign the same data.
+                let root = match &known {
+                    Some((of, root)) if *of == data => *root,
+                    _ => self
+                        .chain
+                        .signing_root(hash_tree_root(&data), DomainType::BeaconAttester, data.target.epoch),
+                };
+                known = Some((data, root));
+                unverified.push(Unverified {
+                    validator: key,
+                    root,
+                    signature: attestation.signature(),
+                });
+                set.insert(key, attestation);
+            }
+            awaited.set("the verification of the attestations' signatures");
+            self.verify(Lane::Attestation, &unverified).await?;
+            awaited.set("the store of partial signatures");
+            let share = self.cluster.share();
+            // What is refused of one slot must not keep the others' from the cluster.
+            let mut all = Ok(());
+            for (slot, set) in sets {
+                let partials = set.into_iter().map(|(key, attestation)| {
+                    (
+                        key,
+                        ParSignedData {
+                            data: SignedData::Attestation(attestation),
+                            share,
+                        },
+                    )
+                });
+                let duty = Duty::new(slot, DutyType::Attester);
+                let announced = self.announce(duty, ParSignedDataSet(partials.collect())).await;
+                all = all.and(announced);
+            }
+            all
+        })
+        .await
     }
 
     /// Finds the validator of an attestation from before Electra: the one at the only set bit of its committee.

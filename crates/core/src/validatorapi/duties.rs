@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use trireme_eth2::{AttesterDuty, BlsPubkey, Epoch, ProposerDuty, SyncDuty, ValidatorIndex};
 
-use super::{Awaited, Refused, ValidatorApi};
+use super::{Awaited, Refused, ValidatorApi, told};
 use crate::{ids::PubKey, ports::Duties};
 
 impl ValidatorApi {
@@ -19,36 +19,42 @@ impl ValidatorApi {
         indices: Vec<ValidatorIndex>,
         awaited: &Awaited,
     ) -> Result<Duties<AttesterDuty>, Refused> {
-        let indices = if indices.is_empty() {
-            self.own_indices(awaited).await?
-        } else {
-            indices
-        };
-        awaited.set(format!("the beacon node's attester duties of epoch {}", epoch.0));
-        let mut answer = self.beacon.attester_duties(epoch, &indices).await?;
-        let mut seen = BTreeSet::new();
-        answer.duties.retain(|d| seen.insert((d.slot, d.validator_index)));
-        for duty in &mut answer.duties {
-            duty.pubkey = self.share_of(duty.pubkey)?;
-        }
-        Ok(answer)
+        told(async {
+            let indices = if indices.is_empty() {
+                self.own_indices(awaited).await?
+            } else {
+                indices
+            };
+            awaited.set(format!("the beacon node's attester duties of epoch {}", epoch.0));
+            let mut answer = self.beacon.attester_duties(epoch, &indices).await?;
+            let mut seen = BTreeSet::new();
+            answer.duties.retain(|d| seen.insert((d.slot, d.validator_index)));
+            for duty in &mut answer.duties {
+                duty.pubkey = self.share_of(duty.pubkey)?;
+            }
+            Ok(answer)
+        })
+        .await
     }
 
     /// Proposer duties of the cluster's own validators; those of others are left out, as their keys mean nothing to the
     /// validator client.
     #[tracing::instrument(name = "core/validatorapi.ProposerDuties", skip_all, fields(epoch = epoch.0))]
     pub async fn proposer_duties(&self, epoch: Epoch, awaited: &Awaited) -> Result<Duties<ProposerDuty>, Refused> {
-        awaited.set(format!("the beacon node's proposer duties of epoch {}", epoch.0));
-        let mut answer = self.beacon.proposer_duties(epoch).await?;
-        let mut seen = BTreeSet::new();
-        answer.duties.retain_mut(|duty| match self.share_of(duty.pubkey) {
-            Ok(share) => {
-                duty.pubkey = share;
-                seen.insert(duty.slot)
-            }
-            Err(_) => false,
-        });
-        Ok(answer)
+        told(async {
+            awaited.set(format!("the beacon node's proposer duties of epoch {}", epoch.0));
+            let mut answer = self.beacon.proposer_duties(epoch).await?;
+            let mut seen = BTreeSet::new();
+            answer.duties.retain_mut(|duty| match self.share_of(duty.pubkey) {
+                Ok(share) => {
+                    duty.pubkey = share;
+                    seen.insert(duty.slot)
+                }
+                Err(_) => false,
+            });
+            Ok(answer)
+        })
+        .await
     }
 
     /// Sync committee duties of the given validators; of all validators of the cluster if none is given, also of those
@@ -60,20 +66,23 @@ impl ValidatorApi {
         mut indices: Vec<ValidatorIndex>,
         awaited: &Awaited,
     ) -> Result<Vec<SyncDuty>, Refused> {
-        if indices.is_empty() {
-            indices = self.members_at_head(awaited).await?.iter().map(|v| v.index).collect();
+        told(async {
             if indices.is_empty() {
-                return Err(Refused::NoValidators);
+                indices = self.members_at_head(awaited).await?.iter().map(|v| v.index).collect();
+                if indices.is_empty() {
+                    return Err(Refused::NoValidators);
+                }
             }
-        }
-        awaited.set(format!("the beacon node's sync committee duties of epoch {}", epoch.0));
-        let mut duties = self.beacon.sync_duties(epoch, &indices).await?.duties;
-        let mut seen = BTreeSet::new();
-        duties.retain(|d| seen.insert(d.validator_index));
-        for duty in &mut duties {
-            duty.pubkey = self.share_of(duty.pubkey)?;
-        }
-        Ok(duties)
+            awaited.set(format!("the beacon node's sync committee duties of epoch {}", epoch.0));
+            let mut duties = self.beacon.sync_duties(epoch, &indices).await?.duties;
+            let mut seen = BTreeSet::new();
+            duties.retain(|d| seen.insert(d.validator_index));
+            for duty in &mut duties {
+                duty.pubkey = self.share_of(duty.pubkey)?;
+            }
+            Ok(duties)
+        })
+        .await
     }
 
     /// Our public share of a validator that the beacon node named.

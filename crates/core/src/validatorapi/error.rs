@@ -234,6 +234,17 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// What its span says of it; nothing is done again for it here.
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self.told() {
+            Told::TimedOut => ErrorKind::Expired,
+            Told::Stopping => ErrorKind::Stopped,
+            Told::Beacon { .. } | Told::BadRequest | Told::NotFound | Told::Internal => ErrorKind::Permanent,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

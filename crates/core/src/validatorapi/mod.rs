@@ -18,6 +18,7 @@ mod simple;
 mod validators;
 
 use std::{
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -44,7 +45,17 @@ use crate::{
     ids::PubKey,
     ports::{BeaconError, BeaconNode, Compute, Entropy, Lane},
     scheme::{Claim, Scheme, Signer},
+    spans,
 };
+
+/// Does what a request asks for, and tells its span how it ended.
+async fn told<T>(work: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+    let done = work.await;
+    if let Err(error) = &done {
+        spans::failed(&Span::current(), error, error.kind());
+    }
+    done
+}
 
 /// What the validator API is built from.
 pub struct Parts {

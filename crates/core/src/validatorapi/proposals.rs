@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tracing::Instrument as _;
 use trireme_eth2::{BlsSignature, DomainType, Root, Slot, VersionedProposal, VersionedSignedProposal, hash_tree_root};
 
-use super::{Awaited, Refused, Unverified, ValidatorApi};
+use super::{Awaited, Refused, Unverified, ValidatorApi, told};
 use crate::{
     compute,
     data::{ParSignedData, ParSignedDataSet, SignedData, SignedRandao},
@@ -25,38 +25,41 @@ impl ValidatorApi {
         randao_reveal: BlsSignature,
         awaited: &Awaited,
     ) -> Result<Arc<VersionedProposal>, Refused> {
-        let validator = self.proposer(slot, awaited).await?;
-        let epoch = self.chain.epoch(slot);
-        let randao = SignedRandao {
-            epoch,
-            signature: randao_reveal,
-        };
-        let root = self
-            .chain
-            .signing_root(hash_tree_root(&epoch), DomainType::Randao, epoch);
-        awaited.set("the verification of the randao reveal");
-        self.verify(
-            Lane::Proposal,
-            &[Unverified {
-                validator,
-                root,
+        told(async {
+            let validator = self.proposer(slot, awaited).await?;
+            let epoch = self.chain.epoch(slot);
+            let randao = SignedRandao {
+                epoch,
                 signature: randao_reveal,
-            }],
-        )
-        .await?;
-        self.announce(
-            Duty::new(slot, DutyType::Randao),
-            self.one(validator, SignedData::Randao(randao)),
-        )
-        .await?;
-        awaited.set(format!(
-            "the cluster's agreement on a block for slot {}, which needs the randao reveals of {} of {} operators",
-            slot.0, self.cluster.threshold, self.cluster.nodes
-        ));
-        self.unsigned
-            .proposal(slot)
-            .await
-            .map_err(|why| Self::no_answer(awaited, why))
+            };
+            let root = self
+                .chain
+                .signing_root(hash_tree_root(&epoch), DomainType::Randao, epoch);
+            awaited.set("the verification of the randao reveal");
+            self.verify(
+                Lane::Proposal,
+                &[Unverified {
+                    validator,
+                    root,
+                    signature: randao_reveal,
+                }],
+            )
+            .await?;
+            self.announce(
+                Duty::new(slot, DutyType::Randao),
+                self.one(validator, SignedData::Randao(randao)),
+            )
+            .await?;
+            awaited.set(format!(
+                "the cluster's agreement on a block for slot {}, which needs the randao reveals of {} of {} operators",
+                slot.0, self.cluster.threshold, self.cluster.nodes
+            ));
+            self.unsigned
+                .proposal(slot)
+                .await
+                .map_err(|why| Self::no_answer(awaited, why))
+        })
+        .await
     }
 
     /// Takes the validator client's signed block, which must be the one that the cluster agreed on.
@@ -67,7 +70,7 @@ impl ValidatorApi {
         } else {
             tracing::info_span!(parent: &duty, "core/validatorapi.SubmitProposal")
         };
-        self.take_proposal(block, awaited).instrument(span).await
+        told(self.take_proposal(block, awaited)).instrument(span).await
     }
 
     async fn take_proposal(&self, block: VersionedSignedProposal, awaited: &Awaited) -> Result<(), Refused> {

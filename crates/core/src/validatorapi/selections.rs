@@ -15,7 +15,7 @@ use std::{
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use trireme_eth2::{BeaconCommitteeSelection, Epoch, Slot, SyncCommitteeSelection, ValidatorIndex};
 
-use super::{Awaited, Refused, ValidatorApi, partials::Item};
+use super::{Awaited, Refused, ValidatorApi, partials::Item, told};
 use crate::{
     answers::NoAnswer,
     data::SignedData,
@@ -90,23 +90,26 @@ impl ValidatorApi {
         limit: impl Future<Output = ()>,
         awaited: &Awaited,
     ) -> Result<Vec<BeaconCommitteeSelection>, Refused> {
-        let keys = self.keys_of(list.iter().map(|s| s.validator_index), awaited).await?;
-        let items = keys.iter().zip(&list).map(|(key, selection)| Item {
-            duty: Duty::new(selection.slot, DutyType::PrepareAggregator),
-            validator: *key,
-            data: SignedData::BeaconCommitteeSelection(*selection),
-            proof: None,
-        });
-        let proofs = self
-            .select(items.collect(), list.iter().map(|s| s.validator_index), limit, awaited)
-            .await?;
-        let whole = list.into_iter().zip(proofs).filter_map(|(asked, proof)| {
-            Some(BeaconCommitteeSelection {
-                selection_proof: proof?.signature(),
-                ..asked
-            })
-        });
-        Ok(whole.collect())
+        told(async {
+            let keys = self.keys_of(list.iter().map(|s| s.validator_index), awaited).await?;
+            let items = keys.iter().zip(&list).map(|(key, selection)| Item {
+                duty: Duty::new(selection.slot, DutyType::PrepareAggregator),
+                validator: *key,
+                data: SignedData::BeaconCommitteeSelection(*selection),
+                proof: None,
+            });
+            let proofs = self
+                .select(items.collect(), list.iter().map(|s| s.validator_index), limit, awaited)
+                .await?;
+            let whole = list.into_iter().zip(proofs).filter_map(|(asked, proof)| {
+                Some(BeaconCommitteeSelection {
+                    selection_proof: proof?.signature(),
+                    ..asked
+                })
+            });
+            Ok(whole.collect())
+        })
+        .await
     }
 
     /// The cluster's selection proofs for aggregating sync committee messages; waits for them until `limit` ends.
@@ -117,23 +120,26 @@ impl ValidatorApi {
         limit: impl Future<Output = ()>,
         awaited: &Awaited,
     ) -> Result<Vec<SyncCommitteeSelection>, Refused> {
-        let keys = self.keys_of(list.iter().map(|s| s.validator_index), awaited).await?;
-        let items = keys.iter().zip(&list).map(|(key, selection)| Item {
-            duty: Duty::new(selection.slot, DutyType::PrepareSyncContribution),
-            validator: *key,
-            data: SignedData::SyncCommitteeSelection(*selection),
-            proof: None,
-        });
-        let proofs = self
-            .select(items.collect(), list.iter().map(|s| s.validator_index), limit, awaited)
-            .await?;
-        let whole = list.into_iter().zip(proofs).filter_map(|(asked, proof)| {
-            Some(SyncCommitteeSelection {
-                selection_proof: proof?.signature(),
-                ..asked
-            })
-        });
-        Ok(whole.collect())
+        told(async {
+            let keys = self.keys_of(list.iter().map(|s| s.validator_index), awaited).await?;
+            let items = keys.iter().zip(&list).map(|(key, selection)| Item {
+                duty: Duty::new(selection.slot, DutyType::PrepareSyncContribution),
+                validator: *key,
+                data: SignedData::SyncCommitteeSelection(*selection),
+                proof: None,
+            });
+            let proofs = self
+                .select(items.collect(), list.iter().map(|s| s.validator_index), limit, awaited)
+                .await?;
+            let whole = list.into_iter().zip(proofs).filter_map(|(asked, proof)| {
+                Some(SyncCommitteeSelection {
+                    selection_proof: proof?.signature(),
+                    ..asked
+                })
+            });
+            Ok(whole.collect())
+        })
+        .await
     }
 
     /// Hands the partial proofs in and waits for the whole ones, in order; `None` for those that did not come.

@@ -6,7 +6,7 @@
 
 use trireme_eth2::{Epoch, SignedVoluntaryExit, Slot, SyncCommitteeMessage};
 
-use super::{Awaited, Refused, ValidatorApi, partials::Item};
+use super::{Awaited, Refused, ValidatorApi, partials::Item, told};
 use crate::{
     data::SignedData,
     duty::{Duty, DutyType},
@@ -20,31 +20,37 @@ impl ValidatorApi {
         list: Vec<SyncCommitteeMessage>,
         awaited: &Awaited,
     ) -> Result<(), Refused> {
-        let keys = self.keys_of(list.iter().map(|m| m.validator_index), awaited).await?;
-        let items = keys.into_iter().zip(list).map(|(validator, message)| Item {
-            duty: Duty::new(message.slot, DutyType::SyncMessage),
-            validator,
-            data: SignedData::SyncMessage(message),
-            proof: None,
-        });
-        self.hand_in(items.collect(), awaited).await
+        told(async {
+            let keys = self.keys_of(list.iter().map(|m| m.validator_index), awaited).await?;
+            let items = keys.into_iter().zip(list).map(|(validator, message)| Item {
+                duty: Duty::new(message.slot, DutyType::SyncMessage),
+                validator,
+                data: SignedData::SyncMessage(message),
+                proof: None,
+            });
+            self.hand_in(items.collect(), awaited).await
+        })
+        .await
     }
 
     /// Takes a signed exit. Its duty stands at the first slot of the epoch that the message names.
     #[tracing::instrument(name = "core/validatorapi.SubmitVoluntaryExit", parent = self.trace_of(self.first_slot(exit.message.epoch), DutyType::Exit).id(), skip_all, fields(validator_index = exit.message.validator_index.0))]
     pub async fn submit_exit(&self, exit: SignedVoluntaryExit, awaited: &Awaited) -> Result<(), Refused> {
-        let keys = self
-            .keys_of(std::iter::once(exit.message.validator_index), awaited)
-            .await?;
-        let epoch = exit.message.epoch;
-        let slot = self.first_slot(epoch).ok_or(Refused::NoSuchEpoch(epoch))?;
-        let items = keys.into_iter().map(|validator| Item {
-            duty: Duty::new(slot, DutyType::Exit),
-            validator,
-            data: SignedData::Exit(exit),
-            proof: None,
-        });
-        self.hand_in(items.collect(), awaited).await
+        told(async {
+            let keys = self
+                .keys_of(std::iter::once(exit.message.validator_index), awaited)
+                .await?;
+            let epoch = exit.message.epoch;
+            let slot = self.first_slot(epoch).ok_or(Refused::NoSuchEpoch(epoch))?;
+            let items = keys.into_iter().map(|validator| Item {
+                duty: Duty::new(slot, DutyType::Exit),
+                validator,
+                data: SignedData::Exit(exit),
+                proof: None,
+            });
+            self.hand_in(items.collect(), awaited).await
+        })
+        .await
     }
 
     /// `None` for an epoch that is beyond all slots.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use trireme_eth2::{BlsPubkey, ValidatorIndex, ValidatorInfo, ValidatorStatus};
 
-use super::{Awaited, Refused, ValidatorApi};
+use super::{Awaited, Refused, ValidatorApi, told};
 use crate::ids::PubKey;
 
 /// Which validators are asked for.
@@ -30,32 +30,35 @@ impl ValidatorApi {
         statuses: &[ValidatorStatus],
         awaited: &Awaited,
     ) -> Result<Vec<ValidatorInfo>, Refused> {
-        let wanted: Option<BTreeSet<PubKey>> = match &ids {
-            Ids::All | Ids::Indices(_) => None,
-            Ids::Keys(shares) => Some(shares.iter().map(|s| self.keys.group(s)).collect::<Result<_, _>>()?),
-        };
-        let mut found = if state == "head" {
-            Vec::clone(&*self.members_at_head(awaited).await?)
-        } else {
-            awaited.set(format!("the beacon node's validators of state {state}"));
-            let keys = wanted
-                .as_ref()
-                .map_or_else(|| self.cluster.keys(), |some| some.iter().copied().collect());
-            self.beacon.validators(state, &keys).await?
-        };
-        if let Some(some) = &wanted {
-            found.retain(|v| some.contains(&PubKey(v.validator.pubkey.0)));
-        }
-        if let Ids::Indices(indices) = ids {
-            let some: BTreeSet<_> = indices.into_iter().collect();
-            found.retain(|v| some.contains(&v.index));
-        }
-        found.retain(|v| statuses.is_empty() || statuses.contains(&v.status));
-        let mut seen = BTreeSet::new();
-        found.retain(|v| seen.insert(v.index));
-        for v in &mut found {
-            v.validator.pubkey = self.share_of(v.validator.pubkey)?;
-        }
-        Ok(found)
+        told(async {
+            let wanted: Option<BTreeSet<PubKey>> = match &ids {
+                Ids::All | Ids::Indices(_) => None,
+                Ids::Keys(shares) => Some(shares.iter().map(|s| self.keys.group(s)).collect::<Result<_, _>>()?),
+            };
+            let mut found = if state == "head" {
+                Vec::clone(&*self.members_at_head(awaited).await?)
+            } else {
+                awaited.set(format!("the beacon node's validators of state {state}"));
+                let keys = wanted
+                    .as_ref()
+                    .map_or_else(|| self.cluster.keys(), |some| some.iter().copied().collect());
+                self.beacon.validators(state, &keys).await?
+            };
+            if let Some(some) = &wanted {
+                found.retain(|v| some.contains(&PubKey(v.validator.pubkey.0)));
+            }
+            if let Ids::Indices(indices) = ids {
+                let some: BTreeSet<_> = indices.into_iter().collect();
+                found.retain(|v| some.contains(&v.index));
+            }
+            found.retain(|v| statuses.is_empty() || statuses.contains(&v.status));
+            let mut seen = BTreeSet::new();
+            found.retain(|v| seen.insert(v.index));
+            for v in &mut found {
+                v.validator.pubkey = self.share_of(v.validator.pubkey)?;
+            }
+            Ok(found)
+        })
+        .await
     }
 }

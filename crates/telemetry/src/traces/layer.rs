@@ -1,8 +1,12 @@
 //! From `tracing` spans and events to spans of the OpenTelemetry SDK.
 //!
 //! A span named `duty` with fields `duty` and `trace_id` (32 hex digits) is the outermost of a duty and has that trace; one
-//! named `step` with field `step` is a step. Events become events of the span that they happen in, errors besides its
-//! status.
+//! named `step` with field `step` is a step. Log lines become events of the span that they happen in, their errors
+//! exceptions.
+//!
+//! Events of the target [`TRACE`] are no log lines: with a message they are an event of that name, without one their fields
+//! become attributes of the span; their field `error` is an exception and the span's status, their field `ended` an
+//! exception that leaves the status alone.
 
 use std::{borrow::Cow, fmt};
 
@@ -22,7 +26,7 @@ use tracing_subscriber::{
     registry::{LookupSpan, SpanRef},
 };
 
-use super::{NEXT_TRACE, Traces, names};
+use super::{NEXT_TRACE, TRACE, Traces, names};
 use crate::redact::scrubbed;
 
 /// See the module's description.
@@ -31,7 +35,11 @@ pub struct TraceLayer {
 }
 
 /// The SDK's span, kept with ours until it closes.
-struct Open(SdkSpan);
+struct Open {
+    span: SdkSpan,
+    /// Attributes that came later. The SDK would keep all values of one, the last one counts.
+    later: Vec<KeyValue>,
+}
 
 impl TraceLayer {
     pub(super) const fn new(traces: Traces) -> Self {
@@ -55,20 +63,20 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TraceLayer {
                 OtelContext::new()
             }
         };
-        let open = tracer.build_with_context(SpanBuilder::from_name(name).with_attributes(attributes), &cx);
+        let made = tracer.build_with_context(SpanBuilder::from_name(name).with_attributes(attributes), &cx);
         NEXT_TRACE.set(None);
-        span.extensions_mut().replace(Open(open));
+        span.extensions_mut().replace(Open {
+            span: made,
+            later: Vec::new(),
+        });
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        if let Some(Open(open)) = span.extensions_mut().get_mut::<Open>() {
+        if let Some(open) = span.extensions_mut().get_mut::<Open>() {
             let mut fields = Fields::default();
             values.record(&mut fields);
-            if let Some(error) = fields.error.take() {
-                fail(open, error);
-            }
-            open.set_attributes(fields.rest);
+            open.tell(fields);
         }
     }
 
@@ -85,18 +93,23 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TraceLayer {
             tracing::Level::INFO => "Info",
             _ => "Debug",
         };
-        if let Some(Open(open)) = span.extensions_mut().get_mut::<Open>() {
-            let error = fields.error.take();
-            open.add_event(format!("log.{level}: {}", fields.message), fields.rest);
-            if let Some(error) = error {
-                exception(open, error);
+        if let Some(open) = span.extensions_mut().get_mut::<Open>() {
+            if event.metadata().target() == TRACE {
+                open.tell(fields);
+                return;
+            }
+            open.span
+                .add_event(format!("log.{level}: {}", fields.message), fields.rest);
+            if let Some(error) = fields.error {
+                open.exception(error);
             }
         }
     }
 
     fn on_close(&self, id: span::Id, ctx: Context<'_, S>) {
-        if let Some(Open(mut open)) = ctx.span(&id).and_then(|span| span.extensions_mut().remove::<Open>()) {
-            open.end();
+        if let Some(mut open) = ctx.span(&id).and_then(|span| span.extensions_mut().remove::<Open>()) {
+            open.span.set_attributes(open.later);
+            open.span.end();
         }
     }
 }
@@ -104,16 +117,34 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TraceLayer {
 fn context_of<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> Option<SpanContext> {
     span.extensions()
         .get::<Open>()
-        .map(|Open(open)| open.span_context().clone())
+        .map(|open| open.span.span_context().clone())
 }
 
-fn exception(open: &mut SdkSpan, error: String) {
-    open.add_event("exception", vec![KeyValue::new("exception.message", error)]);
-}
+impl Open {
+    /// Takes what is meant for this span alone.
+    fn tell(&mut self, mut fields: Fields) {
+        let ended = fields.take("ended");
+        if fields.message.is_empty() {
+            for attribute in fields.rest {
+                self.later.retain(|known| known.key != attribute.key);
+                self.later.push(attribute);
+            }
+        } else {
+            self.span.add_event(fields.message, fields.rest);
+        }
+        if let Some(error) = fields.error {
+            self.exception(error.clone());
+            self.span.set_status(Status::error(error));
+        }
+        if let Some(ended) = ended {
+            self.exception(ended);
+        }
+    }
 
-fn fail(open: &mut SdkSpan, error: String) {
-    exception(open, error.clone());
-    open.set_status(Status::error(error));
+    fn exception(&mut self, error: String) {
+        let message = KeyValue::new("exception.message", error);
+        self.span.add_event("exception", vec![message]);
+    }
 }
 
 /// What a span or an event says.
@@ -121,29 +152,32 @@ fn fail(open: &mut SdkSpan, error: String) {
 struct Fields {
     message: String,
     error: Option<String>,
-    duty: Option<String>,
-    step: Option<String>,
-    trace: Option<String>,
     rest: Vec<KeyValue>,
 }
 
 impl Fields {
     /// Name, attributes and prescribed trace of a span.
     fn into_span(mut self, name: &'static str) -> (Cow<'static, str>, Vec<KeyValue>, Option<TraceId>) {
-        match (name, self.duty.take(), self.step.take()) {
-            ("duty", Some(duty), _) => {
-                let trace = self.trace.and_then(|t| TraceId::from_hex(&t).ok());
-                let name = names::of_duty(&duty);
-                self.rest.push(KeyValue::new("service.instance.id", duty));
-                (name.into(), self.rest, trace)
-            }
-            ("step", _, Some(step)) => (names::of_step(&step).into(), self.rest, None),
-            (_, duty, step) => {
-                self.rest.extend(duty.map(|d| KeyValue::new("duty", d)));
-                self.rest.extend(step.map(|s| KeyValue::new("step", s)));
-                (names::of_other(name).into(), self.rest, None)
-            }
+        if name == "duty"
+            && let Some(duty) = self.take("duty")
+        {
+            let trace = self.take("trace_id").and_then(|t| TraceId::from_hex(&t).ok());
+            let name = names::of_duty(&duty);
+            self.rest.push(KeyValue::new("service.instance.id", duty));
+            return (name.into(), self.rest, trace);
         }
+        if name == "step"
+            && let Some(step) = self.take("step")
+        {
+            return (names::of_step(&step).into(), self.rest, None);
+        }
+        (names::of_other(name).into(), self.rest, None)
+    }
+
+    /// Removes a field and returns its text.
+    fn take(&mut self, name: &str) -> Option<String> {
+        let place = self.rest.iter().position(|field| field.key.as_str() == name)?;
+        Some(self.rest.remove(place).value.to_string())
     }
 
     fn put_text(&mut self, field: &Field, text: &str) {
@@ -151,9 +185,6 @@ impl Fields {
         match field.name() {
             "message" => self.message = text,
             "error" | "err" => self.error = Some(text),
-            "duty" => self.duty = Some(text),
-            "step" => self.step = Some(text),
-            "trace_id" => self.trace = Some(text),
             name => self.rest.push(KeyValue::new(name, text)),
         }
     }

@@ -15,7 +15,8 @@ const STEPS: &[(&str, &str)] = &[
 ];
 
 /// The name of the span around a step.
-pub(super) fn of_step(step: &str) -> String {
+#[must_use]
+pub fn of_step(step: &str) -> String {
     STEPS
         .iter()
         .find(|(ours, _)| *ours == step)
