@@ -1,9 +1,13 @@
 //! The signature scheme behind the workflow: checking sets of signatures and combining partial ones.
 //!
-//! Guarantees: a claim holds only if its signature verifies alone; keys are decoded and checked once, at start.
+//! Guarantees: a claim holds only if its signature verifies alone; keys are decoded and checked once, at start, and a
+//! signature once although it is met again when it is combined.
 //! Not here: what is signed (`data`), where the work runs (`compute`). Simulations bring a cheaper scheme of their own.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use trireme_eth2::{BlsSignature, Root};
 use trireme_tbls::{Check, CombineError, Combiner, PointError, PublicKey, Signature};
@@ -94,6 +98,44 @@ pub struct BadClusterKey {
 pub struct Bls {
     keys: BTreeMap<PubKey, (PublicKey, Vec<PublicKey>)>,
     combiner: Combiner,
+    decoded: Decoded,
+}
+
+/// Signatures whose bytes were found to be points of the subgroup, so that decoding, which takes as long as a small
+/// batch's verification, is done once. The whole bytes are the key: a signature that differs is another one.
+struct Decoded {
+    /// Two generations: the older one goes when the newer one is full.
+    points: Mutex<[BTreeMap<[u8; 96], Signature>; 2]>,
+    /// Signatures of one generation.
+    capacity: usize,
+}
+
+/// Most signatures of one generation, about 300 bytes each.
+const MOST_DECODED: usize = 8_192;
+
+impl Decoded {
+    fn new(capacity: usize) -> Self {
+        Self {
+            points: Mutex::default(),
+            capacity: capacity.min(MOST_DECODED),
+        }
+    }
+
+    fn find(&self, bytes: &[u8; 96]) -> Option<Signature> {
+        let points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        points.iter().find_map(|generation| generation.get(bytes)).copied()
+    }
+
+    fn keep(&self, found: impl IntoIterator<Item = ([u8; 96], Signature)>) {
+        let mut points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        let [newer, older] = &mut *points;
+        for (bytes, point) in found {
+            if newer.len() >= self.capacity {
+                *older = std::mem::take(newer);
+            }
+            newer.insert(bytes, point);
+        }
+    }
 }
 
 impl Bls {
@@ -113,9 +155,12 @@ impl Bls {
         for some in decoded {
             keys.extend(some?);
         }
+        // A slot's partial signatures of everybody, twice.
+        let signers = keys.values().map(|(_, shares)| shares.len()).sum::<usize>();
         Ok(Self {
             keys,
             combiner: Combiner::default(),
+            decoded: Decoded::new(signers.saturating_mul(2)),
         })
     }
 
@@ -135,6 +180,19 @@ impl Bls {
                 .ok_or(unknown),
         }
     }
+
+    fn signature(&self, bytes: &BlsSignature) -> Result<Signature, Refusal> {
+        if bytes.0.iter().all(|b| *b == 0) {
+            return Err(Refusal::NoSignature);
+        }
+        self.point(bytes).map_err(Refusal::Malformed)
+    }
+
+    fn point(&self, bytes: &BlsSignature) -> Result<Signature, PointError> {
+        self.decoded
+            .find(&bytes.0)
+            .map_or_else(|| Signature::from_bytes(&bytes.0), Ok)
+    }
 }
 
 fn decode(v: &crate::cluster::Validator) -> Result<(PubKey, (PublicKey, Vec<PublicKey>)), BadClusterKey> {
@@ -145,13 +203,6 @@ fn decode(v: &crate::cluster::Validator) -> Result<(PubKey, (PublicKey, Vec<Publ
     ))
 }
 
-fn signature(bytes: &BlsSignature) -> Result<Signature, Refusal> {
-    if bytes.0.iter().all(|b| *b == 0) {
-        return Err(Refusal::NoSignature);
-    }
-    Signature::from_bytes(&bytes.0).map_err(Refusal::Malformed)
-}
-
 impl Scheme for Bls {
     fn verify_set(&self, claims: &[Claim], seed: &[u8; 32]) -> Vec<Result<(), Refusal>> {
         let mut verdicts = Vec::with_capacity(claims.len());
@@ -159,7 +210,7 @@ impl Scheme for Bls {
         for (i, claim) in claims.iter().enumerate() {
             let points = self
                 .key(claim.signer)
-                .and_then(|key| Ok((key, signature(&claim.signature)?)));
+                .and_then(|key| Ok((key, self.signature(&claim.signature)?)));
             verdicts.push(points.map(|(key, signature)| {
                 checks.push(Check {
                     key,
@@ -176,6 +227,13 @@ impl Scheme for Bls {
                 }
             }
         }
+        // What does not verify is not worth the room.
+        let right = positions.iter().zip(&checks).filter_map(|(position, check)| {
+            let (claim, verdict) = (claims.get(*position)?, verdicts.get(*position)?);
+            let again = matches!(claim.signer, Signer::Share(..)) && verdict.is_ok();
+            again.then_some((claim.signature.0, check.signature))
+        });
+        self.decoded.keep(right);
         verdicts
     }
 
@@ -183,12 +241,16 @@ impl Scheme for Bls {
         let points = partials
             .iter()
             .map(|(share, bytes)| {
-                let point =
-                    Signature::from_bytes(&bytes.0).map_err(|why| CannotCombine::Malformed { share: *share, why })?;
+                let point = self
+                    .point(bytes)
+                    .map_err(|why| CannotCombine::Malformed { share: *share, why })?;
                 Ok((share.0, point))
             })
             .collect::<Result<BTreeMap<_, _>, CannotCombine>>()?;
-        Ok(BlsSignature(self.combiner.combine(&points)?.to_bytes()))
+        let whole = self.combiner.combine(&points)?;
+        let bytes = whole.to_bytes();
+        self.decoded.keep([(bytes, whole)]);
+        Ok(BlsSignature(bytes))
     }
 }
 
@@ -241,6 +303,39 @@ mod tests {
             signature: whole,
         });
         assert_eq!(bls.verify_set(&claims, &[3; 32]), [Ok(()); 4]);
+    }
+
+    #[test]
+    fn what_was_decoded_lasts_for_two_generations_and_never_answers_for_other_bytes() {
+        let decoded = Decoded::new(2);
+        let signed = |n: u8| {
+            let point = secret(n).sign(&[n]);
+            (point.to_bytes(), point)
+        };
+        for n in 1..=4 {
+            decoded.keep([signed(n)]);
+        }
+        assert!((1..=4).all(|n| decoded.find(&signed(n).0) == Some(signed(n).1)));
+        decoded.keep([signed(5)]);
+        let left: Vec<_> = (1..=5).filter(|n| decoded.find(&signed(*n).0).is_some()).collect();
+        assert_eq!(left, [3, 4, 5]);
+        let mut other = signed(5).0;
+        other[95] ^= 1;
+        assert_eq!(decoded.find(&other), None);
+    }
+
+    #[test]
+    fn a_signature_that_was_right_once_is_still_wrong_for_others() {
+        let (cluster, shares, key) = cluster();
+        let bls = Bls::new(&cluster).unwrap();
+        let claim = |share, root| Claim {
+            signer: Signer::Share(key, ShareIdx(share)),
+            root,
+            signature: BlsSignature(shares[&1].sign(&[9; 32]).to_bytes()),
+        };
+        assert_eq!(bls.verify_set(&[claim(1, Root([9; 32]))], &[3; 32]), [Ok(())]);
+        let wrong = [claim(2, Root([9; 32])), claim(1, Root([8; 32]))];
+        assert_eq!(bls.verify_set(&wrong, &[3; 32]), [Err(Refusal::Wrong); 2]);
     }
 
     #[test]

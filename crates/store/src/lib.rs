@@ -4,8 +4,8 @@
 //! table's tag followed by the caller's key. Each value is followed by a checksum over key and value, so that bytes
 //! that changed on the disk are reported and never returned.
 //!
-//! Guarantees: a batch is applied whole or not at all; a durable one is flushed once, before `commit` returns; a
-//! folder of another cluster, share or schema is refused; a folder is created whole or not at all.
+//! Guarantees: a batch is applied whole or not at all; a durable one is flushed once, down to the disk, before `commit`
+//! returns; a folder of another cluster, share or schema is refused; a folder is created whole or not at all.
 //! Not here: batching of several callers into one flush (that is `core::journal`), what entries mean.
 
 use std::{
@@ -20,7 +20,10 @@ use trireme_core::{
     ports::{Batch, Durability, Flow, KeyValue, StoreError, Table},
 };
 
+mod disk;
 mod entry;
+
+use self::disk::Disk;
 
 /// Version of the layout described above. A store with another one is refused.
 const SCHEMA: u8 = 1;
@@ -48,6 +51,7 @@ pub struct Owner {
 pub struct SledStore {
     // Dropped in this order: the lock is free only when sled is closed.
     db: sled::Db,
+    disk: Disk,
     path: PathBuf,
     _lock: Option<fs::File>,
 }
@@ -64,11 +68,7 @@ impl SledStore {
         if !path.exists() {
             Self::create(path, owner)?;
         }
-        let store = Self {
-            db: open_sled(path)?,
-            path: path.to_owned(),
-            _lock: Some(lock),
-        };
+        let store = Self::on(path, Some(lock))?;
         store.check_owner(owner)?;
         Ok(store)
     }
@@ -79,7 +79,22 @@ impl SledStore {
     ///
     /// [`StoreError::Io`] if the disk refuses.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush().map(drop).map_err(|e| self.io(&e))
+        self.db.flush().map_err(|e| self.io(&e))?;
+        self.disk.sync().map_err(|e| self.io(&sled::Error::Io(e)))
+    }
+
+    fn on(folder: &Path, lock: Option<fs::File>) -> Result<Self, StoreError> {
+        let db = open_sled(folder)?;
+        let disk = Disk::of(folder).map_err(|e| StoreError::Io {
+            path: folder.display().to_string(),
+            reason: e.to_string(),
+        })?;
+        Ok(Self {
+            db,
+            disk,
+            path: folder.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// Makes the store beside its place and moves it there when its owner is on disk, so that a crash in between
@@ -96,11 +111,7 @@ impl SledStore {
             fs::remove_dir_all(&draft).map_err(fail)?;
         }
         fs::create_dir_all(&draft).map_err(fail)?;
-        let store = Self {
-            db: open_sled(&draft)?,
-            path: draft.clone(),
-            _lock: None,
-        };
+        let store = Self::on(&draft, None)?;
         let put = |key: &[u8], value: Vec<u8>| (Table::Meta, key.to_vec(), Some(value));
         let writes = vec![
             put(SCHEMA_KEY, vec![SCHEMA]),

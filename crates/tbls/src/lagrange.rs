@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use blst::{MultiPoint, min_pk};
+use blst::{MultiPoint, blst_p2_affine, min_pk};
 
 use crate::{
     field::{Scalar, negate},
@@ -151,7 +151,10 @@ impl Weights {
             .as_slice()
             .mult(&self.numerators, bits(&self.numerators, self.width))
             .to_signature();
-        sum.validate(true).map_err(PointError::from)?;
+        // A sum of points of the subgroup lies in it; all zero is infinity.
+        if sum == min_pk::Signature::from(blst_p2_affine::default()) {
+            return Err(PointError::Infinity.into());
+        }
         let whole = match &self.inverse {
             None => sum,
             Some(inverse) => [sum].as_slice().mult(inverse, 255).to_signature(),
@@ -301,6 +304,15 @@ mod tests {
             combiner.combine(&[(i, sign(1)), (i + 2, sign(115))].into()).unwrap();
         }
         assert!(combiner.known.lock().unwrap().len() <= REMEMBERED);
+    }
+
+    #[test]
+    fn partials_that_cancel_each_other_give_no_signature() {
+        let one = SecretKey::from_bytes(&[1; 32]).unwrap().sign(b"m");
+        // The numbers of {1, 2} are 2 and -1.
+        let twice = Signature([one.0, one.0].as_slice().mult(&[1, 1], 8).to_signature());
+        let cancelled = combine(&[(1, one), (2, twice)].into());
+        assert_eq!(cancelled, Err(CombineError::Result(PointError::Infinity)));
     }
 
     #[test]
