@@ -33,7 +33,7 @@ impl DutyCx {
             duty,
             deadline: deadline(duty, timing),
             stop,
-            span: tracing::info_span!("duty", %duty),
+            span: tracing::info_span!(parent: None, "duty", %duty),
         }
     }
 }
@@ -65,7 +65,8 @@ impl CxSource {
             duty,
             deadline: deadline(duty, &self.timing),
             stop: self.stop.child_token(),
-            span: tracing::info_span!("duty", %duty, trace_id = id),
+            // Whoever makes it may be in the span of another duty, which has another trace.
+            span: tracing::info_span!(parent: None, "duty", %duty, trace_id = id),
         }
     }
 }

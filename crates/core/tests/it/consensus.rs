@@ -91,7 +91,7 @@ impl PeerNet for Counted {
     }
 }
 
-struct Bench {
+pub(crate) struct Bench {
     /// Messages sent by each node.
     sent: Vec<Arc<AtomicUsize>>,
     hub: Arc<Hub>,
@@ -108,7 +108,7 @@ struct Bench {
 }
 
 /// `count` nodes started at second `start`; slots are 12 s, genesis is at zero.
-fn bench(count: u8, start: u64) -> Bench {
+pub(crate) fn bench(count: u8, start: u64) -> Bench {
     bench_with(count, start, ConsensusConfig::default())
 }
 
@@ -195,7 +195,7 @@ impl Bench {
         self.sent.iter().map(|n| n.load(Ordering::Relaxed)).sum()
     }
 
-    async fn until(&self, secs: u64) {
+    pub(crate) async fn until(&self, secs: u64) {
         self.clock.sleep_until(UnixTime::from_secs(secs)).await;
     }
 
@@ -209,7 +209,7 @@ impl Bench {
         self.propose_set(node, duty, data(duty.slot, 2, node + 1));
     }
 
-    fn propose_set(&self, node: u8, duty: Duty, set: UnsignedDataSet) {
+    pub(crate) fn propose_set(&self, node: u8, duty: Duty, set: UnsignedDataSet) {
         let consensus = Arc::clone(&self.nodes[&node].consensus);
         let cx = cx_source(timing(SPE)).cx(duty);
         self.nodes[&node].life.task("propose", async move {
@@ -239,7 +239,7 @@ impl Bench {
     }
 }
 
-fn leads(duty: Duty, round: u64) -> u8 {
+pub(crate) fn leads(duty: Duty, round: u64) -> u8 {
     leader(duty, Round(round), Nodes::new(4).unwrap()).unwrap().0
 }
 

@@ -5,6 +5,7 @@
 //! signature that was published is the cluster's over one value.
 
 mod node;
+mod traces;
 mod vc;
 
 use std::{
@@ -19,6 +20,7 @@ use trireme_core::{
     life::Life,
     parsigex::PARSIGEX,
     ports::{BeaconError, Clock, PeerNet as _},
+    validatorapi::ValidatorApi,
 };
 use trireme_eth2::{BlsSignature, Root, Slot};
 
@@ -128,6 +130,10 @@ impl Sim {
         let (beacon, store) = (Arc::clone(&self.beacons[n]), Arc::clone(&self.stores[n]));
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         Node::boot(i, self.hub.node(i), beacon, store, clock, Arc::clone(&self.witness)).await
+    }
+
+    fn vapi(&self, i: u8) -> Arc<ValidatorApi> {
+        self.nodes[usize::from(i)].as_ref().unwrap().vapi()
     }
 
     /// The node's process dies; of its unflushed writes the first `kept` survive.

@@ -224,6 +224,10 @@ impl Node {
         }
     }
 
+    pub(super) fn vapi(&self) -> Arc<ValidatorApi> {
+        Arc::clone(&self.components.vapi)
+    }
+
     /// Ends it as a power cut would: nothing is finished.
     pub(super) async fn die(self) {
         self.front.stop().await;
