@@ -199,10 +199,15 @@ pub fn init(config: &LogConfig, outlets: &Outlets) -> Result<(), LogError> {
         let layer = Stderr::uncounted(LogFormat::Logfmt, true, Sink::Loki(loki));
         layer.with_filter(debug())
     });
-    let all = || debug().with_target(TRACE, LevelFilter::DEBUG);
-    let traces = outlets.traces.as_ref().map(|t| t.layer().with_filter(all()));
+    let traces = outlets.traces.as_ref().map(|t| t.layer().with_filter(traced()));
+    // Each layer's filter speaks for that layer alone; this one keeps from being made what none of them wants.
+    let wanted = match (&traces, &file, &loki) {
+        (Some(_), _, _) => traced(),
+        (None, None, None) => ours(config.level.filter()),
+        (None, _, _) => ours(LevelFilter::DEBUG),
+    };
     let registry = tracing_subscriber::registry().with(stderr).with(file);
-    registry.with(loki).with(traces).try_init()?;
+    registry.with(loki).with(traces).with(wanted).try_init()?;
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, ToString::to_string);
         let text = panic.payload_as_str().unwrap_or("no message");
@@ -221,6 +226,11 @@ fn ours(level: LevelFilter) -> Targets {
     Targets::new()
         .with_target("trireme", level)
         .with_default(LevelFilter::ERROR)
+}
+
+/// Our own lines and what is for traces alone.
+fn traced() -> Targets {
+    ours(LevelFilter::DEBUG).with_target(TRACE, LevelFilter::DEBUG)
 }
 
 impl LogLevel {
@@ -262,5 +272,77 @@ impl Sink {
                 .unwrap_or_else(PoisonError::into_inner)
                 .write_all(line.as_bytes()),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::traces::TraceConfig;
+
+    /// The subscriber of a node with the most lines, and what it has written.
+    fn lines(work: impl FnOnce(), traces: Option<&Traces>) -> String {
+        let memory = Arc::new(Mutex::new(Vec::new()));
+        let sink = Sink::Memory(Arc::clone(&memory));
+        let lines = Stderr::uncounted(LogFormat::Logfmt, false, sink).with_filter(ours(LevelFilter::DEBUG));
+        let wanted = traces.map_or_else(|| ours(LevelFilter::DEBUG), |_| traced());
+        let traces = traces.map(|t| t.layer().with_filter(traced()));
+        let subscriber = tracing_subscriber::registry().with(lines).with(traces).with(wanted);
+        tracing::subscriber::with_default(subscriber, work);
+        let written = memory.lock().unwrap().clone();
+        String::from_utf8(written).unwrap()
+    }
+
+    #[test]
+    fn without_a_collector_what_is_for_traces_alone_is_not_made() {
+        let written = lines(
+            || {
+                assert!(tracing::debug_span!(target: TRACE, "app/retry.DoAsync").is_disabled());
+                assert!(!tracing::debug_span!("step").is_disabled());
+                let _duty = tracing::info_span!("duty", duty = "1/attester").entered();
+                tracing::debug!(target: TRACE, attempt = 1, "retry.attempt.start");
+                tracing::debug!("a line");
+            },
+            None,
+        );
+        assert!(
+            written.contains("a line") && written.contains("1/attester"),
+            "{written}"
+        );
+        assert!(!written.contains("retry.attempt.start"), "{written}");
+    }
+
+    #[test]
+    fn with_a_collector_it_is_made_and_no_line_shows_it() {
+        let traces = Traces::new(TraceConfig {
+            address: "nowhere".into(),
+            headers: Vec::new(),
+            insecure: true,
+            service_name: "charon".into(),
+        });
+        let memory = traces.remember("abcdef0");
+        let written = lines(
+            || {
+                let duty = tracing::info_span!("duty", duty = "1/attester").entered();
+                let span = tracing::debug_span!(target: TRACE, parent: &duty, "app/retry.DoAsync", topic = "bcast");
+                span.in_scope(|| {
+                    tracing::debug!(target: TRACE, attempt = 1, "retry.attempt.start");
+                    tracing::debug!(topic = "qbft", "a line");
+                });
+            },
+            Some(&traces),
+        );
+        assert!(
+            written.contains("a line") && written.contains("1/attester"),
+            "{written}"
+        );
+        assert!(!written.contains("retry") && !written.contains("bcast"), "{written}");
+        let spans = memory.spans();
+        let events: Vec<_> = spans[0].events.iter().map(|e| e.0.as_str()).collect();
+        assert_eq!(events, ["retry.attempt.start", "log.Debug: a line"]);
+        assert_eq!(spans[0].attributes["topic"], "bcast");
+        assert_eq!(spans[1].name, "core/duty.attester");
     }
 }

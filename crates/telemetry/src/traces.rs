@@ -35,7 +35,6 @@ use opentelemetry_sdk::{
 
 pub use layer::TraceLayer;
 pub use memory::{Memory, Seen};
-pub use names::of_step;
 
 /// Spans that wait to be sent; more are dropped.
 const QUEUE: usize = 8_192;

@@ -15,8 +15,7 @@ const STEPS: &[(&str, &str)] = &[
 ];
 
 /// The name of the span around a step.
-#[must_use]
-pub fn of_step(step: &str) -> String {
+pub(super) fn of_step(step: &str) -> String {
     STEPS
         .iter()
         .find(|(ours, _)| *ours == step)
