@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use tracing::{Dispatch, callsite::rebuild_interest_cache};
 use tracing_subscriber::layer::SubscriberExt as _;
 use trireme_core::{
     Duty, DutyType,
@@ -85,7 +86,12 @@ fn spans(work: impl FnOnce()) -> Vec<Seen> {
         service_name: "charon".into(),
     });
     let memory: Memory = traces.remember("abcdef0");
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(traces.layer()), work);
+    // As long as there is one subscriber only, `tracing` asks the thread that comes to a span first whether anybody wants
+    // it, and that may be another test's, which has none.
+    let _second = Dispatch::new(tracing_subscriber::registry());
+    let recording = Dispatch::new(tracing_subscriber::registry().with(traces.layer()));
+    rebuild_interest_cache();
+    tracing::dispatcher::with_default(&recording, work);
     memory.spans()
 }
 
@@ -104,7 +110,7 @@ async fn a_cluster_with_troubles() {
     sim.until(timing().start(SLOT).after(Duration::from_secs(3))).await;
     sim.hub.up(leader);
     sim.until(timing().start(SLOT).after(Duration::from_secs(8))).await;
-    ask_everything(&sim.vapi((leader + 1) % 4)).await;
+    Box::pin(ask_everything(&sim.vapi((leader + 1) % 4))).await;
 
     sim.until(before(SILENT)).await;
     sim.hub.down(0);
@@ -130,8 +136,10 @@ async fn ask_everything(vapi: &ValidatorApi) {
         },
         signature,
     };
-    let mut blinded = fulu::BlindedBeaconBlock::default();
-    blinded.slot = SLOT;
+    let blinded = fulu::BlindedBeaconBlock {
+        slot: SLOT,
+        ..Default::default()
+    };
     let blinded = VersionedProposal::Blinded(ForkedBlindedBlock::Fulu(blinded)).sign(signature);
     let asked = async {
         let _ = vapi.proposer_duties(Epoch(1), &awaited).await;
@@ -143,7 +151,7 @@ async fn ask_everything(vapi: &ValidatorApi) {
             .await;
         let _ = vapi.submit_proposal(blinded, &awaited).await;
     };
-    asked.await;
+    Box::pin(asked).await;
     let never = vapi.aggregate_attestation(SLOT, Root::ZERO, CommitteeIndex(2), &awaited);
     let _ = tokio::time::timeout(Duration::from_secs(1), never).await;
 }
