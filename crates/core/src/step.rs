@@ -405,12 +405,16 @@ impl Step {
         Ok(())
     }
 
-    /// The span around all attempts, and that around which attempts are: where it is not recorded, the duty's.
+    /// The span around all attempts, and the one that attempts are in: the same, or the duty's where nobody records it.
     fn retried(&self, cx: &DutyCx) -> (Span, Span) {
         let (topic, name) = self.name.parts();
         let retried = tracing::debug_span!(target: TRACE, parent: &cx.span, "app/retry.DoAsync", topic, name);
-        let around = if retried.is_disabled() { &cx.span } else { &retried };
-        (retried.clone(), around.clone())
+        let around = if retried.is_disabled() {
+            cx.span.clone()
+        } else {
+            retried.clone()
+        };
+        (retried, around)
     }
 
     /// Attempts until success, a permanent error, the deadline or the stop; logs how it ended.

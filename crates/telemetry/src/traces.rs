@@ -40,6 +40,8 @@ pub use memory::{Memory, Seen};
 const QUEUE: usize = 8_192;
 /// Spans sent at once.
 const BATCH: usize = 512;
+/// Events of a span; more are dropped. An instance of consensus tells of every round, and may have a hundred of them.
+const EVENTS: u32 = 1_024;
 /// Time between sendings.
 const EVERY: Duration = Duration::from_secs(5);
 /// Time limit of a sending.
@@ -169,6 +171,7 @@ impl Traces {
         let provider = SdkTracerProvider::builder()
             .with_span_processor(processor)
             .with_sampler(Sampler::AlwaysOn)
+            .with_max_events_per_span(EVENTS)
             .with_id_generator(Ids::default())
             .with_resource(
                 Resource::builder_empty()

@@ -322,6 +322,11 @@ fn a_duty_has_one_trace_with_its_spans_in_each_other_and_how_they_ended() {
         assert_eq!((&*line.1["duty"], &*line.1["round"]), ("5/proposer", "2"));
     }
 
+    // What a request is refused for, its span says.
+    let refused = of(SLOT, DutyType::Proposer, "core/validatorapi.SubmitBlindedProposal");
+    let said = |s: &&Seen| s.error.as_deref().is_some_and(|e| e.contains("do not match"));
+    assert!(refused.iter().all(said), "{refused:?}");
+
     // That time was over is no error of the duty.
     let late = of(SILENT, DutyType::Proposer, "app/retry.DoAsync");
     let late: Vec<_> = late.iter().filter(|s| s.attributes["name"] == "participate").collect();
