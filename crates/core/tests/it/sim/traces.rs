@@ -109,7 +109,6 @@ async fn a_cluster_with_troubles() {
     sim.hub.down(leader);
     sim.until(timing().start(SLOT).after(Duration::from_secs(3))).await;
     sim.hub.up(leader);
-    sim.until(timing().start(SLOT).after(Duration::from_secs(8))).await;
     Box::pin(ask_everything(&sim.vapi((leader + 1) % 4))).await;
 
     sim.until(before(SILENT)).await;
