@@ -1,17 +1,17 @@
 //! The signature scheme behind the workflow: checking sets of signatures and combining partial ones.
 //!
-//! Guarantees: a claim holds only if its signature verifies alone; keys are decoded and checked once, at start, and a
-//! signature once although it is met again when it is combined.
+//! Guarantees: a claim holds only if its signature verifies alone; keys are decoded and checked once, at start. That a
+//! partial is the one that a threshold of verified ones determine counts as verifying: the lock's keys fit together.
 //! Not here: what is signed (`data`), where the work runs (`compute`). Simulations bring a cheaper scheme of their own.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+mod seen;
+
+use std::collections::BTreeMap;
 
 use trireme_eth2::{BlsSignature, Root};
 use trireme_tbls::{Check, CombineError, Combiner, PointError, PublicKey, Signature};
 
+use self::seen::Seen;
 use crate::{
     cluster::Cluster,
     ids::{PubKey, ShareIdx},
@@ -98,44 +98,7 @@ pub struct BadClusterKey {
 pub struct Bls {
     keys: BTreeMap<PubKey, (PublicKey, Vec<PublicKey>)>,
     combiner: Combiner,
-    decoded: Decoded,
-}
-
-/// Signatures whose bytes were found to be points of the subgroup, so that decoding, which takes as long as a small
-/// batch's verification, is done once. The whole bytes are the key: a signature that differs is another one.
-struct Decoded {
-    /// Two generations: the older one goes when the newer one is full.
-    points: Mutex<[BTreeMap<[u8; 96], Signature>; 2]>,
-    /// Signatures of one generation.
-    capacity: usize,
-}
-
-/// Most signatures of one generation, about 300 bytes each.
-const MOST_DECODED: usize = 8_192;
-
-impl Decoded {
-    fn new(capacity: usize) -> Self {
-        Self {
-            points: Mutex::default(),
-            capacity: capacity.min(MOST_DECODED),
-        }
-    }
-
-    fn find(&self, bytes: &[u8; 96]) -> Option<Signature> {
-        let points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
-        points.iter().find_map(|generation| generation.get(bytes)).copied()
-    }
-
-    fn keep(&self, found: impl IntoIterator<Item = ([u8; 96], Signature)>) {
-        let mut points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
-        let [newer, older] = &mut *points;
-        for (bytes, point) in found {
-            if newer.len() >= self.capacity {
-                *older = std::mem::take(newer);
-            }
-            newer.insert(bytes, point);
-        }
-    }
+    seen: Seen,
 }
 
 impl Bls {
@@ -155,12 +118,11 @@ impl Bls {
         for some in decoded {
             keys.extend(some?);
         }
-        // A slot's partial signatures of everybody, twice.
-        let signers = keys.values().map(|(_, shares)| shares.len()).sum::<usize>();
+        let seen = Seen::new(keys.len(), cluster.nodes, cluster.threshold);
         Ok(Self {
             keys,
             combiner: Combiner::default(),
-            decoded: Decoded::new(signers.saturating_mul(2)),
+            seen,
         })
     }
 
@@ -189,9 +151,19 @@ impl Bls {
     }
 
     fn point(&self, bytes: &BlsSignature) -> Result<Signature, PointError> {
-        self.decoded
-            .find(&bytes.0)
+        self.seen
+            .point(&bytes.0)
             .map_or_else(|| Signature::from_bytes(&bytes.0), Ok)
+    }
+
+    /// Whether the claim's signature is what other partials over the same root, verified before, say it must be.
+    fn is_settled(&self, claim: &Claim) -> bool {
+        let Signer::Share(validator, share) = claim.signer else {
+            return false;
+        };
+        self.seen
+            .enough(validator, claim.root, share)
+            .is_some_and(|right| self.combiner.determines(&right, share.0, &claim.signature.0))
     }
 }
 
@@ -208,9 +180,12 @@ impl Scheme for Bls {
         let mut verdicts = Vec::with_capacity(claims.len());
         let (mut checks, mut positions) = (Vec::new(), Vec::new());
         for (i, claim) in claims.iter().enumerate() {
-            let points = self
-                .key(claim.signer)
-                .and_then(|key| Ok((key, self.signature(&claim.signature)?)));
+            let key = self.key(claim.signer);
+            if key.is_ok() && self.is_settled(claim) {
+                verdicts.push(Ok(()));
+                continue;
+            }
+            let points = key.and_then(|key| Ok((key, self.signature(&claim.signature)?)));
             verdicts.push(points.map(|(key, signature)| {
                 checks.push(Check {
                     key,
@@ -227,13 +202,16 @@ impl Scheme for Bls {
                 }
             }
         }
-        // What does not verify is not worth the room.
         let right = positions.iter().zip(&checks).filter_map(|(position, check)| {
             let (claim, verdict) = (claims.get(*position)?, verdicts.get(*position)?);
-            let again = matches!(claim.signer, Signer::Share(..)) && verdict.is_ok();
-            again.then_some((claim.signature.0, check.signature))
+            match (claim.signer, verdict) {
+                (Signer::Share(validator, share), Ok(())) => {
+                    Some((validator, claim.root, share, claim.signature.0, check.signature))
+                }
+                (Signer::Share(..), Err(_)) | (Signer::Group(_), _) => None,
+            }
         });
-        self.decoded.keep(right);
+        self.seen.verified(right);
         verdicts
     }
 
@@ -249,7 +227,7 @@ impl Scheme for Bls {
             .collect::<Result<BTreeMap<_, _>, CannotCombine>>()?;
         let whole = self.combiner.combine(&points)?;
         let bytes = whole.to_bytes();
-        self.decoded.keep([(bytes, whole)]);
+        self.seen.made(bytes, whole);
         Ok(BlsSignature(bytes))
     }
 }
@@ -306,22 +284,32 @@ mod tests {
     }
 
     #[test]
-    fn what_was_decoded_lasts_for_two_generations_and_never_answers_for_other_bytes() {
-        let decoded = Decoded::new(2);
-        let signed = |n: u8| {
-            let point = secret(n).sign(&[n]);
-            (point.to_bytes(), point)
+    fn a_partial_that_comes_last_holds_if_it_is_the_right_one_and_not_otherwise() {
+        let (cluster, shares, key) = cluster();
+        let root = Root([9; 32]);
+        let claim = |share: u8, of: u8, root| Claim {
+            signer: Signer::Share(key, ShareIdx(share)),
+            root,
+            signature: BlsSignature(shares[&of].sign(&[9; 32]).to_bytes()),
         };
-        for n in 1..=4 {
-            decoded.keep([signed(n)]);
+        for last in 1..=4 {
+            let bls = Bls::new(&cluster).unwrap();
+            let first: Vec<_> = (1..=4).filter(|i| *i != last).map(|i| claim(i, i, root)).collect();
+            assert_eq!(bls.verify_set(&first, &[3; 32]), [Ok(()); 3]);
+            assert!(bls.is_settled(&claim(last, last, root)));
+            let other = first[0].signer;
+            let Signer::Share(_, ShareIdx(other)) = other else {
+                panic!("{other:?}")
+            };
+            let claims = [
+                claim(last, last, root),
+                claim(last, other, root),
+                claim(last, last, Root([8; 32])),
+                claim(other, last, root),
+            ];
+            let wrong = Err(Refusal::Wrong);
+            assert_eq!(bls.verify_set(&claims, &[3; 32]), [Ok(()), wrong, wrong, wrong]);
         }
-        assert!((1..=4).all(|n| decoded.find(&signed(n).0) == Some(signed(n).1)));
-        decoded.keep([signed(5)]);
-        let left: Vec<_> = (1..=5).filter(|n| decoded.find(&signed(*n).0).is_some()).collect();
-        assert_eq!(left, [3, 4, 5]);
-        let mut other = signed(5).0;
-        other[95] ^= 1;
-        assert_eq!(decoded.find(&other), None);
     }
 
     #[test]

@@ -1,17 +1,14 @@
-//! Interpolation at zero: partial signatures to the group's signature.
+//! Interpolation: partial signatures to the group's signature, and to another share's partial.
 //!
 //! The group signature is `sum(l_i * S_i)` with `l_i = prod(x_j / (x_j - x_i), j != i)`, x being share indices. All
 //! `l_i` are fractions of small integers, so they are written over one denominator: `l_i = a_i / d`. The sum with the
 //! small `a_i` is cheap and a single long multiplication by `1/d` follows, none at all when `d` is 1.
 //!
-//! Guarantees: the result does not depend on the order of the partials. Coefficients are computed once per set of
-//! indices by a [`Combiner`]; it remembers a bounded number of sets.
-//! Not here: whether a partial or the result is valid. The caller verifies the result under the group key.
+//! Guarantees: the result does not depend on the order of the partials.
+//! Not here: whether a partial or the result is valid: the caller verifies the result under the group key. Memory of
+//! coefficients (`combiner`).
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use blst::{MultiPoint, blst_p2_affine, min_pk};
 
@@ -36,7 +33,7 @@ pub enum CombineError {
 
 /// Interpolation coefficients of one set of share indices, ready for use.
 #[derive(Clone)]
-struct Weights {
+pub(crate) struct Weights {
     /// `|a_i|` as little-endian bytes, `width` each.
     numerators: Vec<u8>,
     /// Bytes per numerator.
@@ -47,7 +44,7 @@ struct Weights {
     inverse: Option<[u8; 32]>,
 }
 
-/// Interpolates the partials, keyed by share index, at zero. See [`Combiner`] for many calls.
+/// Interpolates the partials, keyed by share index, at zero. See [`crate::Combiner`] for many calls.
 ///
 /// # Errors
 /// [`CombineError`] for no partials, an index 0, or partials that cancel out.
@@ -56,84 +53,29 @@ pub fn combine(partials: &BTreeMap<u8, Signature>) -> Result<Signature, CombineE
     Weights::new(&indices)?.apply(partials)
 }
 
-/// How many index sets a [`Combiner`] remembers: all of 7 operators, and far more than are live in any cluster.
-const REMEMBERED: usize = 128;
-
-/// [`combine`] with a memory of coefficients: all validators of a slot usually need the same set.
-#[derive(Default)]
-pub struct Combiner {
-    known: Mutex<BTreeMap<Vec<u8>, Arc<Weights>>>,
-}
-
-impl Combiner {
-    /// As [`combine`].
-    ///
-    /// # Errors
-    /// As [`combine`].
-    pub fn combine(&self, partials: &BTreeMap<u8, Signature>) -> Result<Signature, CombineError> {
-        let indices: Vec<u8> = partials.keys().copied().collect();
-        let known = self
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&indices)
-            .cloned();
-        let weights = match known {
-            Some(weights) => weights,
-            None => {
-                let made = Arc::new(Weights::new(&indices)?);
-                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                if known.len() >= REMEMBERED {
-                    known.clear();
-                }
-                known.insert(indices, Arc::clone(&made));
-                made
-            }
-        };
-        weights.apply(partials)
-    }
-}
-
 impl Weights {
-    fn new(indices: &[u8]) -> Result<Self, CombineError> {
+    pub(crate) fn new(indices: &[u8]) -> Result<Self, CombineError> {
         check(indices)?;
         Ok(Self::small(indices).unwrap_or_else(|| Self::general(indices)))
     }
 
     /// Coefficients over one small denominator; `None` when the numbers outgrow 128 bits.
     fn small(indices: &[u8]) -> Option<Self> {
-        let fractions: Vec<(i128, i128)> = indices.iter().map(|i| fraction(indices, *i)).collect::<Option<_>>()?;
-        let mut denominator = 1_i128;
-        for (_, d) in &fractions {
-            denominator = denominator.checked_div(gcd(denominator, *d))?.checked_mul(*d)?;
-        }
-        let numerators: Vec<i128> = fractions
-            .iter()
-            .map(|(n, d)| denominator.checked_div(*d).and_then(|f| n.checked_mul(f)))
-            .collect::<Option<_>>()?;
-        let width = numerators
-            .iter()
-            .map(|n| 16_u32.saturating_sub(n.unsigned_abs().leading_zeros() / 8))
-            .max()?
-            .max(1);
-        let width = usize::try_from(width).ok()?;
+        let (numbers, denominator) = small_numbers(indices, 0)?;
         let inverse = if denominator == 1 {
             None
         } else {
             Some(scalar(denominator.unsigned_abs()).inverse_vartime()?.to_le_bytes())
         };
+        let (numerators, width) = little_endian(&numbers);
         Some(Self {
-            numerators: numerators
-                .iter()
-                .flat_map(|n| n.unsigned_abs().to_le_bytes().into_iter().take(width))
-                .collect(),
+            numerators,
             width,
-            negative: numerators.iter().map(|n| *n < 0).collect(),
+            negative: numbers.iter().map(|n| *n < 0).collect(),
             inverse,
         })
     }
 
-    /// Coefficients as full scalars; always possible.
     fn general(indices: &[u8]) -> Self {
         let scalars = all_coefficients(indices);
         Self {
@@ -144,15 +86,13 @@ impl Weights {
         }
     }
 
-    fn apply(&self, partials: &BTreeMap<u8, Signature>) -> Result<Signature, CombineError> {
-        let signed = |(s, negative): (&Signature, &bool)| if *negative { negate(s.0.into()).into() } else { s.0 };
-        let points: Vec<min_pk::Signature> = partials.values().zip(&self.negative).map(signed).collect();
-        let sum = points
+    pub(crate) fn apply(&self, partials: &BTreeMap<u8, Signature>) -> Result<Signature, CombineError> {
+        let sum = signed(partials, &self.negative)
             .as_slice()
             .mult(&self.numerators, bits(&self.numerators, self.width))
             .to_signature();
-        // A sum of points of the subgroup lies in it; all zero is infinity.
-        if sum == min_pk::Signature::from(blst_p2_affine::default()) {
+        // A sum of points of the subgroup lies in it.
+        if is_infinity(&sum) {
             return Err(PointError::Infinity.into());
         }
         let whole = match &self.inverse {
@@ -169,7 +109,7 @@ pub(crate) fn coefficients(indices: &[u8]) -> Result<Vec<Scalar>, CombineError> 
     Ok(all_coefficients(indices))
 }
 
-fn check(indices: &[u8]) -> Result<(), CombineError> {
+pub(crate) fn check(indices: &[u8]) -> Result<(), CombineError> {
     if indices.is_empty() {
         return Err(CombineError::Empty);
     }
@@ -193,13 +133,49 @@ fn all_coefficients(indices: &[u8]) -> Vec<Scalar> {
         .collect()
 }
 
-/// `prod(x_j / (x_j - x_i))` in lowest terms with a positive denominator.
-fn fraction(indices: &[u8], i: u8) -> Option<(i128, i128)> {
+/// The coefficients of interpolation at `at` as numerators over one denominator, which is positive; `None` when the
+/// numbers outgrow 128 bits.
+pub(crate) fn small_numbers(indices: &[u8], at: u8) -> Option<(Vec<i128>, i128)> {
+    let fractions: Vec<(i128, i128)> = indices
+        .iter()
+        .map(|i| fraction(indices, *i, at))
+        .collect::<Option<_>>()?;
+    let mut denominator = 1_i128;
+    for (_, d) in &fractions {
+        denominator = denominator.checked_div(gcd(denominator, *d))?.checked_mul(*d)?;
+    }
+    let numerators = fractions
+        .iter()
+        .map(|(n, d)| denominator.checked_div(*d).and_then(|f| n.checked_mul(f)))
+        .collect::<Option<_>>()?;
+    Some((numerators, denominator))
+}
+
+/// The numbers without their signs, one after the other, and the bytes that each takes.
+pub(crate) fn little_endian(numbers: &[i128]) -> (Vec<u8>, usize) {
+    let bytes = |n: &i128| 16_u32.saturating_sub(n.unsigned_abs().leading_zeros() / 8);
+    let width = usize::try_from(numbers.iter().map(bytes).max().unwrap_or(1).max(1)).unwrap_or(16);
+    let short = |n: &i128| n.unsigned_abs().to_le_bytes().into_iter().take(width);
+    (numbers.iter().flat_map(short).collect(), width)
+}
+
+/// The points, those negated whose coefficient is negative.
+pub(crate) fn signed(partials: &BTreeMap<u8, Signature>, negative: &[bool]) -> Vec<min_pk::Signature> {
+    let one = |(s, negative): (&Signature, &bool)| if *negative { negate(s.0.into()).into() } else { s.0 };
+    partials.values().zip(negative).map(one).collect()
+}
+
+pub(crate) fn is_infinity(point: &min_pk::Signature) -> bool {
+    *point == min_pk::Signature::from(blst_p2_affine::default())
+}
+
+/// `prod((x_j - at) / (x_j - x_i))` in lowest terms with a positive denominator.
+fn fraction(indices: &[u8], i: u8, at: u8) -> Option<(i128, i128)> {
     indices
         .iter()
         .filter(|j| **j != i)
         .try_fold((1_i128, 1_i128), |(n, d), j| {
-            let n = n.checked_mul(i128::from(*j))?;
+            let n = n.checked_mul(i128::from(*j).checked_sub(i128::from(at))?)?;
             let d = d.checked_mul(i128::from(*j).checked_sub(i128::from(i))?)?;
             let g = gcd(n, d).checked_mul(d.signum())?;
             Some((n.checked_div(g)?, d.checked_div(g)?))
@@ -225,7 +201,7 @@ fn scalar(n: u128) -> Scalar {
 }
 
 /// Bits of the longest of the little-endian numbers of `width` bytes, at least one.
-fn bits(scalars: &[u8], width: usize) -> usize {
+pub(crate) fn bits(scalars: &[u8], width: usize) -> usize {
     if width == 32 {
         return 255;
     }
@@ -293,17 +269,6 @@ mod tests {
         let set: Vec<u8> = (2..=200).collect();
         assert!(Weights::small(&set).is_none());
         assert_eq!(Weights::new(&set).unwrap().width, 32);
-    }
-
-    #[test]
-    fn the_memory_of_coefficients_is_bounded() {
-        let combiner = Combiner::default();
-        let sign = |i: u8| SecretKey::from_bytes(&[i; 32]).unwrap().sign(b"m");
-        for i in 1..=100 {
-            combiner.combine(&[(i, sign(1)), (i + 1, sign(115))].into()).unwrap();
-            combiner.combine(&[(i, sign(1)), (i + 2, sign(115))].into()).unwrap();
-        }
-        assert!(combiner.known.lock().unwrap().len() <= REMEMBERED);
     }
 
     #[test]

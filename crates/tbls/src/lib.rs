@@ -14,17 +14,20 @@
 //! Not here: what is signed (`eth2`), keystores (`keys`), threads. A call runs on the thread that makes it.
 
 mod batch;
+mod combiner;
 mod derive;
 pub mod field;
 mod lagrange;
 mod points;
+mod relation;
 mod secret;
 mod shamir;
 mod shares;
 
 pub use batch::{Check, Culprits, verify_set};
+pub use combiner::Combiner;
 pub use derive::{DeriveError, derive, derive_path};
-pub use lagrange::{CombineError, Combiner, combine};
+pub use lagrange::{CombineError, combine};
 pub use points::{PointError, PublicKey, Signature, aggregate, verify, verify_aggregate};
 pub use secret::{SecretKey, SecretKeyError};
 pub use shamir::{ShareError, recover, split};
