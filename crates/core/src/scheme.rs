@@ -97,6 +97,7 @@ pub struct BadClusterKey {
 /// Ethereum's BLS signatures.
 pub struct Bls {
     keys: BTreeMap<PubKey, (PublicKey, Vec<PublicKey>)>,
+    threshold: usize,
     combiner: Combiner,
     seen: Seen,
 }
@@ -121,6 +122,7 @@ impl Bls {
         let seen = Seen::new(keys.len(), cluster.nodes, cluster.threshold);
         Ok(Self {
             keys,
+            threshold: cluster.threshold,
             combiner: Combiner::default(),
             seen,
         })
@@ -156,6 +158,63 @@ impl Bls {
             .map_or_else(|| Signature::from_bytes(&bytes.0), Ok)
     }
 
+    /// Positions of the claims to verify first, and of the partials that the first may settle: those beyond a threshold
+    /// over one root.
+    fn order(&self, claims: &[Claim]) -> (Vec<usize>, Vec<usize>) {
+        let mut partials: BTreeMap<(PubKey, Root), usize> = BTreeMap::new();
+        (0..claims.len()).partition(|position| match claims.get(*position).map(|c| (c.signer, c.root)) {
+            Some((Signer::Share(validator, _), root)) => {
+                let so_far = partials
+                    .entry((validator, root))
+                    .or_insert_with(|| self.seen.count(validator, root));
+                let needed = *so_far < self.threshold;
+                *so_far = so_far.saturating_add(1);
+                needed
+            }
+            Some((Signer::Group(_), _)) | None => true,
+        })
+    }
+
+    /// Verifies the claims at `part` of the positions.
+    fn verify_part(&self, claims: &[Claim], part: &[usize], seed: &[u8; 32], verdicts: &mut [Result<(), Refusal>]) {
+        let (mut checks, mut positions) = (Vec::new(), Vec::new());
+        for position in part {
+            let (Some(claim), Some(verdict)) = (claims.get(*position), verdicts.get_mut(*position)) else {
+                continue;
+            };
+            let key = self.key(claim.signer);
+            if key.is_ok() && self.is_settled(claim) {
+                continue;
+            }
+            let points = key.and_then(|key| Ok((key, self.signature(&claim.signature)?)));
+            *verdict = points.map(|(key, signature)| {
+                checks.push(Check {
+                    key,
+                    message: claim.root.0.as_slice(),
+                    signature,
+                });
+                positions.push(*position);
+            });
+        }
+        if let Err(culprits) = trireme_tbls::verify_set(&checks, seed) {
+            for position in culprits.0.iter().filter_map(|c| positions.get(*c)) {
+                if let Some(verdict) = verdicts.get_mut(*position) {
+                    *verdict = Err(Refusal::Wrong);
+                }
+            }
+        }
+        let right = positions.iter().zip(&checks).filter_map(|(position, check)| {
+            let (claim, verdict) = (claims.get(*position)?, verdicts.get(*position)?);
+            match (claim.signer, verdict) {
+                (Signer::Share(validator, share), Ok(())) => {
+                    Some((validator, claim.root, share, claim.signature.0, check.signature))
+                }
+                (Signer::Share(..), Err(_)) | (Signer::Group(_), _) => None,
+            }
+        });
+        self.seen.verified(right);
+    }
+
     /// Whether the claim's signature is what other partials over the same root, verified before, say it must be.
     fn is_settled(&self, claim: &Claim) -> bool {
         let Signer::Share(validator, share) = claim.signer else {
@@ -177,41 +236,11 @@ fn decode(v: &crate::cluster::Validator) -> Result<(PubKey, (PublicKey, Vec<Publ
 
 impl Scheme for Bls {
     fn verify_set(&self, claims: &[Claim], seed: &[u8; 32]) -> Vec<Result<(), Refusal>> {
-        let mut verdicts = Vec::with_capacity(claims.len());
-        let (mut checks, mut positions) = (Vec::new(), Vec::new());
-        for (i, claim) in claims.iter().enumerate() {
-            let key = self.key(claim.signer);
-            if key.is_ok() && self.is_settled(claim) {
-                verdicts.push(Ok(()));
-                continue;
-            }
-            let points = key.and_then(|key| Ok((key, self.signature(&claim.signature)?)));
-            verdicts.push(points.map(|(key, signature)| {
-                checks.push(Check {
-                    key,
-                    message: claim.root.0.as_slice(),
-                    signature,
-                });
-                positions.push(i);
-            }));
+        let mut verdicts = vec![Ok(()); claims.len()];
+        let (first, last) = self.order(claims);
+        for part in [first, last] {
+            self.verify_part(claims, &part, seed, &mut verdicts);
         }
-        if let Err(culprits) = trireme_tbls::verify_set(&checks, seed) {
-            for position in culprits.0.iter().filter_map(|c| positions.get(*c)) {
-                if let Some(verdict) = verdicts.get_mut(*position) {
-                    *verdict = Err(Refusal::Wrong);
-                }
-            }
-        }
-        let right = positions.iter().zip(&checks).filter_map(|(position, check)| {
-            let (claim, verdict) = (claims.get(*position)?, verdicts.get(*position)?);
-            match (claim.signer, verdict) {
-                (Signer::Share(validator, share), Ok(())) => {
-                    Some((validator, claim.root, share, claim.signature.0, check.signature))
-                }
-                (Signer::Share(..), Err(_)) | (Signer::Group(_), _) => None,
-            }
-        });
-        self.seen.verified(right);
         verdicts
     }
 
@@ -309,6 +338,16 @@ mod tests {
             ];
             let wrong = Err(Refusal::Wrong);
             assert_eq!(bls.verify_set(&claims, &[3; 32]), [Ok(()), wrong, wrong, wrong]);
+            // All in one set, whatever the order.
+            for (signed_with, verdict) in [(last, Ok(())), (other, wrong)] {
+                let mut all = first.clone();
+                all.insert(0, claim(last, signed_with, root));
+                let fresh = Bls::new(&cluster).unwrap();
+                assert_eq!(fresh.verify_set(&all, &[3; 32]), [verdict, Ok(()), Ok(()), Ok(())]);
+                all.rotate_left(1);
+                let fresh = Bls::new(&cluster).unwrap();
+                assert_eq!(fresh.verify_set(&all, &[3; 32]), [Ok(()), Ok(()), Ok(()), verdict]);
+            }
         }
     }
 

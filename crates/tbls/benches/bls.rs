@@ -108,3 +108,25 @@ fn decode_signature(bencher: Bencher<'_, '_>) {
     let bytes = key(1).sign(&[3; 32]).to_bytes();
     bencher.bench(|| Signature::from_bytes(black_box(&bytes)).unwrap());
 }
+
+#[divan::bench]
+fn decode_and_check(bencher: Bencher<'_, '_>) {
+    let bytes = key(1).sign(&[3; 32]).to_bytes();
+    bencher.bench(|| Signature::from_bytes(black_box(&bytes)).unwrap());
+}
+
+#[divan::bench(args = [4, 7, 10])]
+fn last_partial_against_the_others(bencher: Bencher<'_, '_>, nodes: u8) {
+    let mut n = 0;
+    let shares = split(&key(1), nodes - nodes / 3, nodes, &mut |out| {
+        n += 1;
+        out.fill(n);
+    });
+    let mut partials: BTreeMap<u8, Signature> = shares.unwrap().iter().map(|(i, s)| (*i, s.sign(&[3; 32]))).collect();
+    let last = partials.remove(&2).unwrap().to_bytes();
+    while partials.len() > usize::from(nodes - nodes / 3) {
+        partials.pop_last();
+    }
+    let combiner = Combiner::default();
+    bencher.bench(|| assert!(combiner.determines(black_box(&partials), 2, &last)));
+}

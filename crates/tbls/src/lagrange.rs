@@ -10,11 +10,12 @@
 
 use std::collections::BTreeMap;
 
-use blst::{MultiPoint, blst_p2_affine, min_pk};
+use blst::{MultiPoint, min_pk};
 
 use crate::{
     field::{Scalar, negate},
     points::{PointError, Signature},
+    sum::{infinity, sum},
 };
 
 /// Why partials could not be combined.
@@ -87,12 +88,9 @@ impl Weights {
     }
 
     pub(crate) fn apply(&self, partials: &BTreeMap<u8, Signature>) -> Result<Signature, CombineError> {
-        let sum = signed(partials, &self.negative)
-            .as_slice()
-            .mult(&self.numerators, bits(&self.numerators, self.width))
-            .to_signature();
+        let sum = sum(&signed(partials, &self.negative), &self.numerators, self.width);
         // A sum of points of the subgroup lies in it.
-        if is_infinity(&sum) {
+        if sum == infinity() {
             return Err(PointError::Infinity.into());
         }
         let whole = match &self.inverse {
@@ -165,10 +163,6 @@ pub(crate) fn signed(partials: &BTreeMap<u8, Signature>, negative: &[bool]) -> V
     partials.values().zip(negative).map(one).collect()
 }
 
-pub(crate) fn is_infinity(point: &min_pk::Signature) -> bool {
-    *point == min_pk::Signature::from(blst_p2_affine::default())
-}
-
 /// `prod((x_j - at) / (x_j - x_i))` in lowest terms with a positive denominator.
 fn fraction(indices: &[u8], i: u8, at: u8) -> Option<(i128, i128)> {
     indices
@@ -198,24 +192,6 @@ fn scalar(n: u128) -> Scalar {
     }
     // 128 bits are below the order.
     Scalar::from_be_bytes(&bytes).unwrap_or(Scalar::ZERO)
-}
-
-/// Bits of the longest of the little-endian numbers of `width` bytes, at least one.
-pub(crate) fn bits(scalars: &[u8], width: usize) -> usize {
-    if width == 32 {
-        return 255;
-    }
-    let of = |n: &[u8]| {
-        let mut whole = [0; 16];
-        for (to, from) in whole.iter_mut().zip(n) {
-            *to = *from;
-        }
-        128_u32.saturating_sub(u128::from_le_bytes(whole).leading_zeros())
-    };
-    let needed = scalars.chunks(width).map(of).max().unwrap_or(1).max(1);
-    // blst takes the numbers as ceil(bits / 8) bytes each: keep the width that they have.
-    let floor = width.saturating_sub(1).saturating_mul(8).saturating_add(1);
-    usize::try_from(needed).unwrap_or(floor).max(floor)
 }
 
 #[cfg(test)]

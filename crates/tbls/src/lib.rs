@@ -23,6 +23,7 @@ mod relation;
 mod secret;
 mod shamir;
 mod shares;
+mod sum;
 
 pub use batch::{Check, Culprits, verify_set};
 pub use combiner::Combiner;

@@ -8,12 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use blst::{MultiPoint, min_pk};
+use blst::min_pk;
 
 use crate::{
     field::negate,
-    lagrange::{bits, check, is_infinity, little_endian, signed, small_numbers},
+    lagrange::{check, little_endian, signed, small_numbers},
     points::Signature,
+    sum::{infinity, sum},
 };
 
 /// `sum(a_i * S_i) = d * S` of partials and one more, for `d` prime to the cofactor of the curve's group. Multiplication
@@ -53,11 +54,7 @@ impl Relation {
     pub(crate) fn holds(&self, partials: &BTreeMap<u8, Signature>, other: min_pk::Signature) -> bool {
         let mut points = signed(partials, &self.negative);
         points.push(negate(other.into()).into());
-        let sum = points
-            .as_slice()
-            .mult(&self.numbers, bits(&self.numbers, self.width))
-            .to_signature();
-        is_infinity(&sum)
+        sum(&points, &self.numbers, self.width) == infinity()
     }
 }
 

@@ -89,6 +89,11 @@ impl Seen {
         }
     }
 
+    /// How many right partials of a validator over a root are kept.
+    pub(super) fn count(&self, validator: PubKey, root: Root) -> usize {
+        lock(&self.right).get(&(validator, root)).map_or(0, BTreeMap::len)
+    }
+
     /// A threshold of right partials of a validator over a root, if so many were seen and `other` is none of them.
     pub(super) fn enough(&self, validator: PubKey, root: Root, other: ShareIdx) -> Option<BTreeMap<u8, Signature>> {
         let right = lock(&self.right);
