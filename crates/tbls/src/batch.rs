@@ -1,7 +1,8 @@
 //! Many signatures in one multi-pairing, and the search for the wrong ones.
 //!
-//! A valid signature satisfies `e(g, S) = e(K, H(m))`. The set's equations are summed with random 128-bit weights: a
-//! wrong signature makes the sum wrong except with probability 2^-128. Equations over one message share one pairing,
+//! A valid signature satisfies `e(g, S) = e(K, H(m))`. The set's equations are summed with random 64-bit weights, as
+//! consensus clients do: a wrong signature makes the sum wrong except with probability 2^-63, and whoever tries is known
+//! after the first time. Equations over one message share one pairing,
 //! since `sum(w*K)` and `sum(w*S)` are computed first: since Electra a whole slot signs one attestation root.
 //!
 //! Guarantees: `Ok` means that every signature of the set verifies alone. On failure the indices are exactly those
@@ -30,7 +31,7 @@ pub struct Check<'a> {
 pub struct Culprits(pub Vec<usize>);
 
 /// Bytes of a random weight.
-const WEIGHT: usize = 16;
+const WEIGHT: usize = 8;
 
 /// Verifies the whole set at once. `seed` must be fresh and unknown to whoever made the signatures.
 ///

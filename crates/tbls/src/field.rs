@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a [`Scalar`] is always reduced; its operations are those of `blst`. The only file of the workspace with
 //! `unsafe`: blst offers scalar arithmetic as C functions alone. The tests compare each with slow integer arithmetic.
-//! Not here: points, except that `negate` changes the sign of a coordinate.
+//! Not here: points, except for the two things that blst's safe functions do not offer: the negative of one, and one
+//! times a full scalar by way of the curve's endomorphism.
 
 #![expect(
     unsafe_code,
@@ -11,8 +12,9 @@
 
 use blst::{
     blst_bendian_from_scalar, blst_fp2_cneg, blst_fr, blst_fr_add, blst_fr_eucl_inverse, blst_fr_from_scalar,
-    blst_fr_from_uint64, blst_fr_mul, blst_fr_sub, blst_lendian_from_scalar, blst_p2_affine, blst_scalar,
-    blst_scalar_fr_check, blst_scalar_from_be_bytes, blst_scalar_from_bendian, blst_scalar_from_fr,
+    blst_fr_from_uint64, blst_fr_mul, blst_fr_sub, blst_lendian_from_scalar, blst_p2, blst_p2_affine,
+    blst_p2_from_affine, blst_p2_mult, blst_p2_to_affine, blst_scalar, blst_scalar_fr_check, blst_scalar_from_be_bytes,
+    blst_scalar_from_bendian, blst_scalar_from_fr,
 };
 use zeroize::Zeroize;
 
@@ -144,11 +146,25 @@ pub(crate) fn negate(mut point: blst_p2_affine) -> blst_p2_affine {
     point
 }
 
+/// `scalar` (little-endian, below the order) times a point of the subgroup. A quarter of what a multi-scalar
+/// multiplication of one point takes.
+pub(crate) fn times(point: &blst_p2_affine, scalar: &[u8; 32]) -> blst_p2_affine {
+    let (mut from, mut product, mut out) = (blst_p2::default(), blst_p2::default(), blst_p2_affine::default());
+    // SAFETY: all are valid values of their types, and `scalar` has the 255 bits that are read.
+    unsafe {
+        blst_p2_from_affine(&raw mut from, point);
+        blst_p2_mult(&raw mut product, &raw const from, scalar.as_ptr(), 255);
+        blst_p2_to_affine(&raw mut out, &raw const product);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
+    use blst::{MultiPoint as _, min_pk};
     use proptest::prelude::*;
 
-    use super::Scalar;
+    use super::{Scalar, times};
 
     /// The group order, big-endian.
     const ORDER: [u8; 32] = [
@@ -204,6 +220,17 @@ mod tests {
             let doubled = double_and_add(&acc, 0);
             if bit == 1 { slow_add(&doubled, b) } else { doubled }
         })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn a_scalar_times_a_point_is_what_the_multiplication_of_many_gives(n: u64, key in 1_u8..=255) {
+            let point = crate::secret::SecretKey::from_bytes(&[key % 100 + 1; 32]).unwrap().sign(b"m").0;
+            let scalar = Scalar::from(n).mul(&Scalar::from(u64::MAX)).mul(&Scalar::from(n)).mul(&Scalar::from(n)).to_le_bytes();
+            let many = [point].as_slice().mult(&scalar, 255).to_signature();
+            prop_assert_eq!(min_pk::Signature::from(times(&point.into(), &scalar)), many);
+        }
     }
 
     proptest! {

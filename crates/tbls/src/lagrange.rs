@@ -10,10 +10,10 @@
 
 use std::collections::BTreeMap;
 
-use blst::{MultiPoint, min_pk};
+use blst::min_pk;
 
 use crate::{
-    field::{Scalar, negate},
+    field::{Scalar, negate, times},
     points::{PointError, Signature},
     sum::{infinity, sum},
 };
@@ -95,7 +95,7 @@ impl Weights {
         }
         let whole = match &self.inverse {
             None => sum,
-            Some(inverse) => [sum].as_slice().mult(inverse, 255).to_signature(),
+            Some(inverse) => times(&sum.into(), inverse).into(),
         };
         Ok(Signature(whole))
     }
@@ -251,7 +251,7 @@ mod tests {
     fn partials_that_cancel_each_other_give_no_signature() {
         let one = SecretKey::from_bytes(&[1; 32]).unwrap().sign(b"m");
         // The numbers of {1, 2} are 2 and -1.
-        let twice = Signature([one.0, one.0].as_slice().mult(&[1, 1], 8).to_signature());
+        let twice = Signature(sum(&[one.0, one.0], &[1, 1], 1));
         let cancelled = combine(&[(1, one), (2, twice)].into());
         assert_eq!(cancelled, Err(CombineError::Result(PointError::Infinity)));
     }

@@ -2,7 +2,7 @@
 //!
 //! The shares 1..=n of a validator lie on one polynomial of degree below the threshold t whose value at zero is the group
 //! key exactly if shares 1..=t interpolate to it, and so do 1..=t-1 with each of the others. The coefficients are the same
-//! for every validator, so the equations of all of them are summed with random 128-bit weights first, as in `batch`.
+//! for every validator, so the equations of all of them are summed with random 128-bit weights first.
 
 use std::iter;
 
