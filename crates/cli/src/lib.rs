@@ -16,6 +16,7 @@ pub mod flags;
 pub mod layers;
 mod logging;
 mod network;
+pub mod output;
 mod signals;
 pub mod values;
 mod writer;

@@ -85,3 +85,11 @@ pub struct TestnetFlags {
     #[arg(long, value_name = "NUMBER", default_value = "0")]
     pub testnet_genesis_timestamp: String,
 }
+
+/// How facts are shown.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OutputFlags {
+    /// text for people, json for programs: one object on one line.
+    #[arg(long, value_name = "TEXT", default_value = "text")]
+    pub output: String,
+}

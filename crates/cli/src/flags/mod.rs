@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 pub use create_cluster::CreateClusterFlags;
 #[cfg(feature = "devnet")]
 pub use devnet::DevnetFlags;
-pub use groups::{FeatureFlags, LogFlags, LokiFlags, P2pFlags, TestnetFlags};
+pub use groups::{FeatureFlags, LogFlags, LokiFlags, OutputFlags, P2pFlags, TestnetFlags};
 pub use relay::RelayFlags;
 pub use run::RunFlags;
 
