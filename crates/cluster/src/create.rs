@@ -22,7 +22,7 @@ use crate::{
     lock::{DistributedValidator, Lock, Registration},
     merkle::HashError,
     network::Network,
-    version::Version,
+    version::{Deposits, Version},
 };
 
 /// Gas limit of registrations where the definition gives none.
@@ -371,7 +371,7 @@ fn sign_lock(
     validators: Vec<DistributedValidator>,
     folders: &[NodeFolder],
 ) -> Result<Lock, CreateError> {
-    let version = definition.version;
+    let node_signatures = definition.version.schema().node_signatures;
     let mut lock = Lock {
         definition,
         validators,
@@ -390,7 +390,7 @@ fn sign_lock(
         .to_bytes()
         .to_vec();
     lock.lock_hash = lock_hash.to_vec();
-    if version >= Version::V1_7 {
+    if node_signatures {
         lock.node_signatures = folders
             .iter()
             .map(|f| f.identity.sign_digest(&lock_hash).to_vec())
@@ -402,10 +402,12 @@ fn sign_lock(
 impl DistributedValidator {
     /// Leaves out what older schemas have no place for, so that memory and file agree.
     fn keep_what_the_schema_has(&mut self, version: Version) {
-        if version < Version::V1_8 {
-            self.deposit_data.truncate(if version < Version::V1_6 { 0 } else { 1 });
+        match version.schema().deposits {
+            Deposits::None => self.deposit_data.clear(),
+            Deposits::Flat | Deposits::One => self.deposit_data.truncate(1),
+            Deposits::PerAmount => {}
         }
-        if version < Version::V1_7 {
+        if !version.schema().registrations {
             self.registration = Registration::default();
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     deposit,
     json::{self, Bytes, Node, ParseError, text_of},
     merkle::HashError,
-    version::Version,
+    version::{Schema, Version},
 };
 
 /// Most validators of one cluster, by the hash's own limit.
@@ -116,16 +116,16 @@ impl Definition {
 
     pub(crate) fn read(node: &Node<'_>) -> Result<Self, ParseError> {
         let version: Version = node.get("version")?.string()?.parse()?;
-        let form = version.bytes();
+        let schema = version.schema();
+        let form = schema.bytes;
         let num_validators = node.get("num_validators")?.u64()?;
         if num_validators > MAX_VALIDATORS {
             return Err(node
                 .get("num_validators")?
                 .bad(format_args!("more than {MAX_VALIDATORS} validators")));
         }
-        let since = |first: Version| version >= first;
-        let compounding = since(Version::V1_10) && node.get("compounding")?.bool()?;
-        let validators = if since(Version::V1_5) {
+        let compounding = schema.gas_and_compounding && node.get("compounding")?.bool()?;
+        let validators = if schema.addresses_each {
             read_addresses(&node.get("validators")?, num_validators)?
         } else {
             let pair = Addresses {
@@ -134,19 +134,19 @@ impl Definition {
             };
             (0..num_validators).map(|_| pair.clone()).collect()
         };
-        let deposit_amounts = if since(Version::V1_8) {
+        let deposit_amounts = if schema.amounts {
             read_amounts(&node.get("deposit_amounts")?, compounding)?
         } else {
             None
         };
         Ok(Self {
             name: node.get("name")?.string()?,
-            creator: if since(Version::V1_4) {
+            creator: if schema.creator {
                 Creator::read(&node.get("creator")?)?
             } else {
                 Creator::default()
             },
-            operators: node.get("operators")?.each(|o| Operator::read(o, version))?,
+            operators: node.get("operators")?.each(|o| Operator::read(o, schema))?,
             uuid: node.get("uuid")?.string()?,
             version,
             timestamp: node.get("timestamp")?.string()?,
@@ -156,12 +156,12 @@ impl Definition {
             dkg_algorithm: node.get("dkg_algorithm")?.string()?,
             fork_version: node.get("fork_version")?.bytes(Bytes::Hex)?,
             deposit_amounts,
-            consensus_protocol: if since(Version::V1_9) {
+            consensus_protocol: if schema.protocol {
                 node.get("consensus_protocol")?.string()?
             } else {
                 String::new()
             },
-            target_gas_limit: if since(Version::V1_10) {
+            target_gas_limit: if schema.gas_and_compounding {
                 node.get("target_gas_limit")?.u64()?
             } else {
                 0
@@ -185,7 +185,9 @@ impl Definition {
     pub(crate) fn checked_for_writing(&self) -> Result<Self, WriteError> {
         let mut out = self.clone();
         out.update_hashes()?;
-        if self.version < Version::V1_5 && self.validators.windows(2).any(|pair| matches!(pair, [a, b] if a != b)) {
+        if !self.version.schema().addresses_each
+            && self.validators.windows(2).any(|pair| matches!(pair, [a, b] if a != b))
+        {
             return Err(WriteError::AddressesDiffer(self.version));
         }
         Ok(out)
@@ -232,11 +234,11 @@ impl Creator {
 }
 
 impl Operator {
-    fn read(node: &Node<'_>, version: Version) -> Result<Self, ParseError> {
-        if version <= Version::V1_1 && node.get("nonce")?.i64()? != 0 {
+    fn read(node: &Node<'_>, schema: &Schema) -> Result<Self, ParseError> {
+        if schema.nonce && node.get("nonce")?.i64()? != 0 {
             return Err(node.get("nonce")?.bad("only 0 is supported"));
         }
-        let form = version.bytes();
+        let form = schema.bytes;
         Ok(Self {
             address: node.get("address")?.string()?,
             enr: node.get("enr")?.string()?,
@@ -256,46 +258,20 @@ impl Operator {
     }
 }
 
-impl Version {
-    /// How this schema writes hashes, signatures and shares.
-    pub(crate) const fn bytes(self) -> Bytes {
-        match self {
-            Self::V1_0 | Self::V1_1 => Bytes::Base64,
-            Self::V1_2
-            | Self::V1_3
-            | Self::V1_4
-            | Self::V1_5
-            | Self::V1_6
-            | Self::V1_7
-            | Self::V1_8
-            | Self::V1_9
-            | Self::V1_10
-            | Self::V1_11 => Bytes::Hex,
-        }
-    }
-}
-
 /// In the order of the table in cluster.md 1.1.
 impl Serialize for Definition {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let since = |first: Version| self.version >= first;
-        let form = self.version.bytes();
+        let schema = self.version.schema();
+        let form = schema.bytes;
         let mut m = s.serialize_map(None)?;
         if !self.name.is_empty() {
             m.serialize_entry("name", &self.name)?;
         }
-        if since(Version::V1_4) {
+        if schema.creator {
             m.serialize_entry("creator", &self.creator)?;
         }
-        m.serialize_entry(
-            "operators",
-            &self
-                .operators
-                .iter()
-                .map(|o| (o, self.version))
-                .map(Versioned)
-                .collect::<Vec<_>>(),
-        )?;
+        let operators: Vec<_> = self.operators.iter().map(|o| Versioned((o, schema))).collect();
+        m.serialize_entry("operators", &null_if_empty(&operators))?;
         m.serialize_entry("uuid", &self.uuid)?;
         m.serialize_entry("version", self.version.as_str())?;
         if !self.timestamp.is_empty() {
@@ -303,8 +279,8 @@ impl Serialize for Definition {
         }
         m.serialize_entry("num_validators", &self.num_validators)?;
         m.serialize_entry("threshold", &self.threshold)?;
-        if since(Version::V1_5) {
-            m.serialize_entry("validators", &self.validators)?;
+        if schema.addresses_each {
+            m.serialize_entry("validators", &null_if_empty(&self.validators))?;
         } else {
             let Addresses {
                 fee_recipient,
@@ -321,14 +297,14 @@ impl Serialize for Definition {
         }
         m.serialize_entry("dkg_algorithm", &self.dkg_algorithm)?;
         m.serialize_entry("fork_version", &text_of(&self.fork_version, Bytes::Hex))?;
-        if since(Version::V1_8) {
+        if schema.amounts {
             let texts = |list: &Vec<u64>| list.iter().map(u64::to_string).collect::<Vec<_>>();
             m.serialize_entry("deposit_amounts", &self.deposit_amounts.as_ref().map(texts))?;
         }
-        if since(Version::V1_9) {
+        if schema.protocol {
             m.serialize_entry("consensus_protocol", &self.consensus_protocol)?;
         }
-        if since(Version::V1_10) {
+        if schema.gas_and_compounding {
             m.serialize_entry("target_gas_limit", &self.target_gas_limit)?;
             m.serialize_entry("compounding", &self.compounding)?;
         }
@@ -357,19 +333,24 @@ impl Serialize for Addresses {
 }
 
 /// A part whose form depends on the file's version.
-pub(crate) struct Versioned<T>(pub(crate) (T, Version));
+pub(crate) struct Versioned<T>(pub(crate) (T, &'static Schema));
+
+/// Go writes an empty list that was never made as `null`; ours are empty only then.
+pub(crate) fn null_if_empty<T>(list: &[T]) -> Option<&[T]> {
+    Some(list).filter(|list| !list.is_empty())
+}
 
 impl Serialize for Versioned<&Operator> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let (operator, version) = self.0;
+        let (operator, schema) = self.0;
         let text = |bytes: &[u8], null: bool| {
-            let null = null && bytes.is_empty() && version.bytes() == Bytes::Base64;
-            (!null).then(|| text_of(bytes, version.bytes()))
+            let null = null && bytes.is_empty() && schema.bytes == Bytes::Base64;
+            (!null).then(|| text_of(bytes, schema.bytes))
         };
         let mut m = s.serialize_map(None)?;
         m.serialize_entry("address", &operator.address)?;
         m.serialize_entry("enr", &operator.enr)?;
-        if version <= Version::V1_1 {
+        if schema.nonce {
             m.serialize_entry("nonce", &0)?;
         }
         m.serialize_entry(

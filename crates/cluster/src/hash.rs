@@ -8,7 +8,7 @@ use crate::{
     deposit::DepositData,
     lock::{DistributedValidator, Lock, Registration},
     merkle::{Chunk, HashError, Leaves, address_bytes},
-    version::Version,
+    version::{Deposits, Hashing, ValidatorHashing, Version},
 };
 
 const ENR: usize = 1024;
@@ -63,21 +63,15 @@ impl Definition {
     }
 
     fn leaves(&self, scope: Scope) -> Result<Leaves, HashError> {
-        match self.version {
-            Version::V1_0 | Version::V1_1 | Version::V1_2 => self.leaves_to_v1_2(scope),
-            Version::V1_3 | Version::V1_4 => self.leaves_to_v1_4(scope),
-            Version::V1_5
-            | Version::V1_6
-            | Version::V1_7
-            | Version::V1_8
-            | Version::V1_9
-            | Version::V1_10
-            | Version::V1_11 => self.leaves_since_v1_5(scope),
+        match self.version.schema().hashing {
+            Hashing::Texts => self.leaves_of_texts(scope),
+            Hashing::Lengths => self.leaves_with_lengths(scope),
+            Hashing::Widths | Hashing::SignatureLists => self.leaves_of_widths(scope),
         }
     }
 
     /// v1.0 to v1.2: texts are hashed as they stand, without their length.
-    fn leaves_to_v1_2(&self, scope: Scope) -> Result<Leaves, HashError> {
+    fn leaves_of_texts(&self, scope: Scope) -> Result<Leaves, HashError> {
         let Addresses {
             fee_recipient,
             withdrawal,
@@ -104,7 +98,7 @@ impl Definition {
                 Scope::Definition => l.container(|l| {
                     l.raw(operator.address.as_bytes());
                     l.raw(operator.enr.as_bytes());
-                    if self.version <= Version::V1_1 {
+                    if self.version.schema().nonce {
                         // The nonce that was always zero.
                         l.u64(0);
                     }
@@ -115,7 +109,7 @@ impl Definition {
             },
         )?;
         // v1.0 forgets the timestamp in its definition hash.
-        if scope == Scope::Config || self.version != Version::V1_0 {
+        if scope == Scope::Config || self.version.schema().timestamp_hashed {
             l.raw(self.timestamp.as_bytes());
         }
         Ok(l)
@@ -133,7 +127,7 @@ impl Definition {
     }
 
     /// v1.3 and v1.4: texts with their length, addresses and signatures without a leaf where they are empty.
-    fn leaves_to_v1_4(&self, scope: Scope) -> Result<Leaves, HashError> {
+    fn leaves_with_lengths(&self, scope: Scope) -> Result<Leaves, HashError> {
         let Addresses {
             fee_recipient,
             withdrawal,
@@ -154,7 +148,7 @@ impl Definition {
                 Ok(())
             })
         })?;
-        if self.version == Version::V1_4 {
+        if self.version.schema().creator {
             l.container(|l| {
                 l.raw(&address_bytes("creator address", &self.creator.address)?);
                 if scope == Scope::Definition {
@@ -170,7 +164,8 @@ impl Definition {
     }
 
     /// v1.5 on: everything of full width; v1.11 hashes signatures as lists.
-    fn leaves_since_v1_5(&self, scope: Scope) -> Result<Leaves, HashError> {
+    fn leaves_of_widths(&self, scope: Scope) -> Result<Leaves, HashError> {
+        let schema = self.version.schema();
         let mut l = self.head()?;
         l.byte_list("dkg_algorithm", self.dkg_algorithm.as_bytes(), ALGORITHM)?;
         l.fixed("fork_version", &self.fork_version, 4)?;
@@ -198,22 +193,22 @@ impl Definition {
                 l.address("withdrawal_address", &pair.withdrawal)
             })
         })?;
-        if self.version >= Version::V1_8 {
+        if schema.amounts {
             l.u64_list(
                 "deposit_amounts",
                 self.deposit_amounts.iter().flatten().copied(),
                 AMOUNTS,
             )?;
         }
-        if self.version >= Version::V1_9 {
+        if schema.protocol {
             l.byte_list("consensus_protocol", self.consensus_protocol.as_bytes(), PROTOCOL)?;
         }
-        if self.version >= Version::V1_10 {
+        if schema.gas_and_compounding {
             l.u64(self.target_gas_limit);
             l.bool(self.compounding);
         }
         if scope == Scope::Definition {
-            if self.version >= Version::V1_11 {
+            if schema.hashing == Hashing::SignatureLists {
                 l.raw(&self.config_hash);
             } else {
                 l.fixed("config_hash", &self.config_hash, 32)?;
@@ -223,7 +218,7 @@ impl Definition {
     }
 
     fn signature(&self, l: &mut Leaves, what: &'static str, bytes: &[u8]) -> Result<(), HashError> {
-        if self.version >= Version::V1_11 {
+        if self.version.schema().hashing == Hashing::SignatureLists {
             l.signature_list(what, bytes)
         } else {
             l.fixed(what, bytes, 65)
@@ -240,10 +235,9 @@ impl Lock {
         let version = self.definition.version;
         let mut l = Leaves::default();
         l.raw(&self.definition.compute_definition_hash()?);
-        let limit = if version <= Version::V1_2 {
-            self.validators.len()
-        } else {
-            VALIDATORS
+        let limit = match version.schema().validators {
+            ValidatorHashing::Texts => self.validators.len(),
+            ValidatorHashing::Limits | ValidatorHashing::Widths => VALIDATORS,
         };
         l.list("distributed_validators", &self.validators, limit, |l, v| {
             l.raw(&v.leaves(version)?.root());
@@ -260,41 +254,34 @@ impl DistributedValidator {
     /// If a field breaks the limits of its schema.
     pub fn leaves(&self, version: Version) -> Result<Leaves, HashError> {
         let mut l = Leaves::default();
-        if version <= Version::V1_2 {
-            l.raw(format!("0x{}", hex::encode(&self.public_key)).as_bytes());
-            l.list(
-                "public_shares",
-                &self.public_shares,
-                self.public_shares.len(),
-                |l, share| {
+        let schema = version.schema();
+        match schema.validators {
+            ValidatorHashing::Texts => {
+                l.raw(format!("0x{}", hex::encode(&self.public_key)).as_bytes());
+                let shares = self.public_shares.len();
+                l.list("public_shares", &self.public_shares, shares, |l, share| {
                     l.raw(share);
                     Ok(())
-                },
-            )?;
-            return Ok(l);
-        }
-        if version <= Version::V1_4 {
-            l.raw(&self.public_key);
-        } else {
-            l.fixed("distributed_public_key", &self.public_key, 48)?;
+                })?;
+                return Ok(l);
+            }
+            ValidatorHashing::Limits => l.raw(&self.public_key),
+            ValidatorHashing::Widths => l.fixed("distributed_public_key", &self.public_key, 48)?,
         }
         l.list("public_shares", &self.public_shares, OPERATORS, |l, share| {
             l.fixed("public share", share, 48)
         })?;
-        match version {
-            Version::V1_0 | Version::V1_1 | Version::V1_2 | Version::V1_3 | Version::V1_4 | Version::V1_5 => {}
+        match schema.deposits {
+            Deposits::None => {}
             // The deposit's fields stand directly among the validator's.
-            Version::V1_6 => self.first_deposit().fields(&mut l)?,
-            Version::V1_7 => {
-                l.container(|l| self.first_deposit().fields(l))?;
-                l.container(|l| self.registration.fields(l))?;
-            }
-            Version::V1_8 | Version::V1_9 | Version::V1_10 | Version::V1_11 => {
-                l.list("partial_deposit_data", &self.deposit_data, AMOUNTS, |l, deposit| {
-                    l.container(|l| deposit.fields(l))
-                })?;
-                l.container(|l| self.registration.fields(l))?;
-            }
+            Deposits::Flat => self.first_deposit().fields(&mut l)?,
+            Deposits::One => l.container(|l| self.first_deposit().fields(l))?,
+            Deposits::PerAmount => l.list("partial_deposit_data", &self.deposit_data, AMOUNTS, |l, deposit| {
+                l.container(|l| deposit.fields(l))
+            })?,
+        }
+        if schema.registrations {
+            l.container(|l| self.registration.fields(l))?;
         }
         Ok(l)
     }

@@ -6,10 +6,10 @@
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
-    definition::{Definition, Versioned, WriteError},
+    definition::{Definition, Versioned, WriteError, null_if_empty},
     deposit::DepositData,
     json::{self, Bytes, Node, ParseError, text_of},
-    version::Version,
+    version::{Deposits, Schema},
 };
 
 /// A created cluster.
@@ -70,9 +70,9 @@ impl Lock {
             return Err(definition.bad("missing; this is not a cluster lock"));
         }
         let definition = Definition::read(&definition)?;
-        let version = definition.version;
-        let form = version.bytes();
-        let node_signatures = if version >= Version::V1_7 {
+        let schema = definition.version.schema();
+        let form = schema.bytes;
+        let node_signatures = if schema.node_signatures {
             node.get("node_signatures")?.each(|s| s.bytes(Bytes::Hex))?
         } else {
             Vec::new()
@@ -80,7 +80,7 @@ impl Lock {
         Ok(Self {
             validators: node
                 .get("distributed_validators")?
-                .each(|v| DistributedValidator::read(v, version))?,
+                .each(|v| DistributedValidator::read(v, schema))?,
             signature_aggregate: node.get("signature_aggregate")?.bytes(form)?,
             lock_hash: node.get("lock_hash")?.bytes(form)?,
             null_aggregate: node.get("signature_aggregate")?.is_absent(),
@@ -107,25 +107,23 @@ impl Lock {
 }
 
 impl DistributedValidator {
-    fn read(node: &Node<'_>, version: Version) -> Result<Self, ParseError> {
-        if version <= Version::V1_5 && !node.get("fee_recipient_address")?.string()?.is_empty() {
+    fn read(node: &Node<'_>, schema: &Schema) -> Result<Self, ParseError> {
+        if schema.old_fee_recipient && !node.get("fee_recipient_address")?.string()?.is_empty() {
             return Err(node.get("fee_recipient_address")?.bad("not supported any more"));
         }
-        let deposit_data = match version {
-            Version::V1_0 | Version::V1_1 | Version::V1_2 | Version::V1_3 | Version::V1_4 | Version::V1_5 => Vec::new(),
-            Version::V1_6 | Version::V1_7 => vec![DepositData::read(&node.get("deposit_data")?)?],
-            Version::V1_8 | Version::V1_9 | Version::V1_10 | Version::V1_11 => {
-                node.get("partial_deposit_data")?.each(DepositData::read)?
-            }
+        let deposit_data = match schema.deposits {
+            Deposits::None => Vec::new(),
+            Deposits::Flat | Deposits::One => vec![DepositData::read(&node.get("deposit_data")?)?],
+            Deposits::PerAmount => node.get("partial_deposit_data")?.each(DepositData::read)?,
         };
-        let registration = if version >= Version::V1_7 {
+        let registration = if schema.registrations {
             Registration::read(&node.get("builder_registration")?)?
         } else {
             Registration::default()
         };
         Ok(Self {
             public_key: node.get("distributed_public_key")?.bytes(Bytes::Hex)?,
-            public_shares: node.get("public_shares")?.each(|s| s.bytes(version.bytes()))?,
+            public_shares: node.get("public_shares")?.each(|s| s.bytes(schema.bytes))?,
             deposit_data,
             registration,
         })
@@ -159,17 +157,17 @@ impl Registration {
 /// In the order of the table in cluster.md 1.2.
 impl Serialize for Lock {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let version = self.definition.version;
-        let form = version.bytes();
+        let schema = self.definition.version.schema();
+        let form = schema.bytes;
         let mut m = s.serialize_map(None)?;
         m.serialize_entry("cluster_definition", &self.definition)?;
-        let validators: Vec<_> = self.validators.iter().map(|v| Versioned((v, version))).collect();
-        m.serialize_entry("distributed_validators", &validators)?;
+        let validators: Vec<_> = self.validators.iter().map(|v| Versioned((v, schema))).collect();
+        m.serialize_entry("distributed_validators", &null_if_empty(&validators))?;
         let null = self.null_aggregate && self.signature_aggregate.is_empty() && form == Bytes::Base64;
         let aggregate = (!null).then(|| text_of(&self.signature_aggregate, form));
         m.serialize_entry("signature_aggregate", &aggregate)?;
         m.serialize_entry("lock_hash", &text_of(&self.lock_hash, form))?;
-        if version >= Version::V1_7 {
+        if schema.node_signatures {
             let texts: Vec<_> = self.node_signatures.iter().map(|s| text_of(s, Bytes::Hex)).collect();
             m.serialize_entry("node_signatures", &texts)?;
         }
@@ -179,25 +177,25 @@ impl Serialize for Lock {
 
 impl Serialize for Versioned<&DistributedValidator> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let (validator, version) = self.0;
+        let (validator, schema) = self.0;
         let mut m = s.serialize_map(None)?;
         m.serialize_entry("distributed_public_key", &text_of(&validator.public_key, Bytes::Hex))?;
         if !validator.public_shares.is_empty() {
             let shares: Vec<_> = validator
                 .public_shares
                 .iter()
-                .map(|s| text_of(s, version.bytes()))
+                .map(|s| text_of(s, schema.bytes))
                 .collect();
             m.serialize_entry("public_shares", &shares)?;
         }
-        if matches!(version, Version::V1_6 | Version::V1_7) {
+        if matches!(schema.deposits, Deposits::Flat | Deposits::One) {
             let first = validator.deposit_data.first().cloned().unwrap_or_default();
             m.serialize_entry("deposit_data", &first)?;
         }
-        if version >= Version::V1_7 {
+        if schema.registrations {
             m.serialize_entry("builder_registration", &validator.registration)?;
         }
-        if version >= Version::V1_8 && !validator.deposit_data.is_empty() {
+        if schema.deposits == Deposits::PerAmount && !validator.deposit_data.is_empty() {
             m.serialize_entry("partial_deposit_data", &validator.deposit_data)?;
         }
         m.end()
