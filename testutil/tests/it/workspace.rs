@@ -65,6 +65,11 @@ const ROOMS: &[Room] = &[
         never: IO,
     },
     Room {
+        name: "files",
+        ours: &[],
+        never: IO,
+    },
+    Room {
         name: "cluster",
         ours: &["eth2", "tbls", "keys"],
         never: IO,
@@ -124,7 +129,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "cli",
-        ours: &["node", "devnet", "cluster", "keys", "eth2", "tbls", "p2p", "telemetry"],
+        ours: &["node", "devnet", "cluster", "files", "keys", "eth2", "tbls", "p2p", "telemetry"],
         never: &["libp2p", "sled"],
     },
     Room {
