@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Guarantees: results go to standard output, log lines and errors to standard error; exit code 0 for success, help and an
-//! orderly stop, 1 for everything else. Nothing below this crate sees a raw flag.
+//! orderly stop, 1 for everything else (`devnet` and `verify` say more with theirs). Nothing below this crate sees a raw flag.
 
 pub mod about;
+pub mod arguments;
 pub mod commands;
 mod definition_source;
 pub mod docs;
@@ -21,8 +22,9 @@ mod signals;
 pub mod values;
 mod writer;
 
-use std::{ffi::OsString, io::Write, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, ffi::OsString, io::Write, path::Path, process::ExitCode};
 
+use arguments::Refused;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, parser::ValueSource};
 use commands::Given;
 use flags::{Cli, Command, CreateCommand};
@@ -33,9 +35,9 @@ use values::Problems;
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The command line is wrong, or help was asked for, which clap treats alike.
-    #[error("{0}")]
-    Arguments(#[from] clap::Error),
+    /// The command line cannot be read, or help was asked for.
+    #[error(transparent)]
+    Arguments(#[from] Box<Refused>),
     /// The configuration file is of no use.
     #[error(transparent)]
     File(#[from] layers::FileError),
@@ -66,18 +68,18 @@ pub fn run(
     let mut root = Cli::command();
     // Gives every command its whole name, for usage texts.
     root.build();
-    let first = root.clone().try_get_matches_from(&arguments)?;
+    let first = arguments::parse(&root, &arguments)?;
     let surroundings = Surroundings {
         environment: environment.collect(),
         file: layers::read_files(folder)?,
     };
-    let mut complete = arguments;
-    complete.extend(layers::missing_arguments(&root, &first, &surroundings));
-    let matches = root.clone().try_get_matches_from(complete)?;
-    let cli = Cli::from_arg_matches(&matches)?;
-    let (command, inner) = innermost(&root, &matches);
+    let added = layers::added(&root, &first, &surroundings);
+    let matches = arguments::parse(&root, &layers::complete(&arguments, &root, &first, &added))?;
+    let cli = Cli::from_arg_matches(&matches).map_err(anyhow::Error::from)?;
+    let (command, inner, _) = layers::innermost(&root, &matches);
     let invocation = Invocation {
         given: given_flags(inner),
+        origins: added.into_iter().map(|a| (a.flag, a.origin)).collect(),
         settings: logging::shown_settings(command, inner),
         usage: command.clone().render_usage().to_string(),
         unknown_keys: layers::unknown_keys(&root, &surroundings.file),
@@ -90,38 +92,25 @@ pub fn run(
 
 /// Shows a failure as the program does at its end: the reason through the logger, help and usage as plain text.
 pub fn report(failure: &Failure) -> ExitCode {
-    match failure {
-        Failure::Arguments(error) => {
-            // Writing to a closed terminal is nobody's problem any more.
-            let _ = error.print();
-            if error.use_stderr() {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
+    let usage = match failure {
+        Failure::Arguments(refused) => {
+            if let Some(help) = refused.help() {
+                // Writing to a closed terminal is nobody's problem any more.
+                let _ = help.print();
+                return ExitCode::SUCCESS;
             }
+            refused.usage()
         }
-        Failure::File(_) | Failure::Settings { .. } | Failure::Run(_) => {
-            if let Failure::Settings { usage, .. } = failure {
-                eprintln!("{usage}\n");
-            }
-            // If the command did not come as far as setting up its own log.
-            let _ = trireme_telemetry::logs::init(&LogConfig::default(), &Outlets::default());
-            tracing::error!(topic = "cmd", "Application failed to start: {failure}");
-            ExitCode::FAILURE
-        }
+        Failure::Settings { usage, .. } => usage.clone(),
+        Failure::File(_) | Failure::Run(_) => String::new(),
+    };
+    if !usage.is_empty() {
+        eprintln!("{}\n", usage.trim_end());
     }
-}
-
-/// The command that was called, with its own arguments.
-fn innermost<'a>(root: &'a clap::Command, matches: &'a ArgMatches) -> (&'a clap::Command, &'a ArgMatches) {
-    let (mut command, mut inner) = (root, matches);
-    while let Some((name, deeper)) = inner.subcommand() {
-        let Some(found) = command.find_subcommand(name) else {
-            break;
-        };
-        (command, inner) = (found, deeper);
-    }
-    (command, inner)
+    // If the command did not come as far as setting up its own log.
+    let _ = trireme_telemetry::logs::init(&LogConfig::default(), &Outlets::default());
+    tracing::error!(topic = "cmd", "Application failed to start: {failure}");
+    ExitCode::FAILURE
 }
 
 fn given_flags(matches: &ArgMatches) -> Given {
@@ -133,6 +122,13 @@ fn given_flags(matches: &ArgMatches) -> Given {
         .collect()
 }
 
+/// A command of the first level, with its whole name.
+fn of_root(name: &str) -> clap::Command {
+    let mut root = Cli::command();
+    root.build();
+    root.find_subcommand(name).cloned().unwrap_or_default()
+}
+
 fn show_help(mut command: clap::Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     write!(out, "{}", command.render_help()).map_err(anyhow::Error::from)?;
     Ok(ExitCode::SUCCESS)
@@ -141,6 +137,8 @@ fn show_help(mut command: clap::Command, out: &mut dyn Write) -> Result<ExitCode
 /// What is known of a call besides its raw flags.
 struct Invocation {
     given: Given,
+    /// Variables and files by the flag that they set.
+    origins: BTreeMap<String, String>,
     settings: String,
     usage: String,
     unknown_keys: Vec<String>,
@@ -149,21 +147,35 @@ struct Invocation {
 impl Invocation {
     fn run(self, command: Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         match command {
-            Command::Version(flags) => commands::version::run(&flags, out)?,
-            Command::Enr(flags) => commands::enr::run(&flags, out)?,
+            Command::Version(flags) => {
+                let config = self.checked(commands::version::config(&flags))?;
+                commands::version::run(config, out)?;
+            }
+            Command::Enr(flags) => {
+                let config = self.checked(commands::enr::config(&flags))?;
+                self.begin(&LogConfig::default(), &Outlets::default(), &[], false)?;
+                commands::enr::run(&config, out)?;
+            }
+            Command::Completion(flags) => match flags.shell {
+                Some(shell) => commands::completion::run(&shell, out)?,
+                None => return show_help(of_root("completion"), out),
+            },
+            Command::Man(flags) => {
+                let config = self.checked(commands::man::config(&flags))?;
+                commands::man::run(&config, out)?;
+            }
             Command::Create(create) => match create.command {
-                Some(CreateCommand::Enr(flags)) => commands::create_enr::run(&flags, out)?,
+                Some(CreateCommand::Enr(flags)) => {
+                    let config = self.checked(commands::create_enr::config(&flags))?;
+                    self.begin(&LogConfig::default(), &Outlets::default(), &[], false)?;
+                    commands::create_enr::run(&config, out)?;
+                }
                 Some(CreateCommand::Cluster(flags)) => {
                     let config = self.checked(commands::create_cluster::config(&flags, &self.given))?;
                     self.begin(&LogConfig::default(), &Outlets::default(), &[], false)?;
                     commands::create_cluster::run(&config, out)?;
                 }
-                None => {
-                    let mut root = Cli::command();
-                    root.build();
-                    let create = root.find_subcommand("create").cloned().unwrap_or_default();
-                    return show_help(create, out);
-                }
+                None => return show_help(of_root("create"), out),
             },
             Command::Run(flags) => {
                 let config = self.checked(commands::run::config(&flags, &self.given))?;
@@ -190,7 +202,7 @@ impl Invocation {
 
     fn checked<T>(&self, settings: Result<T, Problems>) -> Result<T, Failure> {
         settings.map_err(|problems| Failure::Settings {
-            problems,
+            problems: problems.with_origins(&self.origins),
             usage: self.usage.clone(),
         })
     }

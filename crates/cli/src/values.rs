@@ -1,15 +1,38 @@
 //! Texts of flags to values, with all problems of a command reported together.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Everything that is wrong with a command's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems(pub Vec<String>);
+pub struct Problems(Vec<Problem>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Problem {
+    /// Without dashes; `None` for what stands on the command line without a flag.
+    flag: Option<String>,
+    /// What is wrong, and what to do.
+    what: String,
+    /// Where the value came from, if not from the command line.
+    origin: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(flag) = &self.flag {
+            write!(f, "--{flag}: ")?;
+        }
+        f.write_str(&self.what)?;
+        match &self.origin {
+            Some(origin) => write!(f, " (set by {origin})"),
+            None => Ok(()),
+        }
+    }
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [one] => f.write_str(one),
+            [one] => one.fmt(f),
             many => {
                 write!(f, "{} settings are wrong:", many.len())?;
                 many.iter().try_for_each(|p| write!(f, "\n  {p}"))
@@ -20,10 +43,51 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// Kinds of whole numbers that a flag can have.
+pub trait Whole: std::str::FromStr + Default {
+    /// The smallest, in words of a message.
+    const LEAST: Self;
+    /// The largest.
+    const MOST: Self;
+}
+
+macro_rules! whole {
+    ($($kind:ty),+) => {$(
+        impl Whole for $kind {
+            const LEAST: Self = Self::MIN;
+            const MOST: Self = Self::MAX;
+        }
+    )+};
+}
+
+whole!(u8, u16, u32, u64, usize, i64);
+
 impl Problems {
     /// Remembers what is wrong with a flag.
     pub fn add(&mut self, flag: &str, problem: impl fmt::Display) {
-        self.0.push(format!("--{flag}: {problem}"));
+        self.0.push(Problem {
+            flag: Some(flag.to_owned()),
+            what: problem.to_string(),
+            origin: None,
+        });
+    }
+
+    /// Remembers what is wrong with a word that belongs to no flag.
+    pub fn add_word(&mut self, problem: impl fmt::Display) {
+        self.0.push(Problem {
+            flag: None,
+            what: problem.to_string(),
+            origin: None,
+        });
+    }
+
+    /// The same, each with the variable or file that its flag's value came from: `origins` has them by flag.
+    #[must_use]
+    pub fn with_origins(mut self, origins: &BTreeMap<String, String>) -> Self {
+        for problem in &mut self.0 {
+            problem.origin = problem.flag.as_ref().and_then(|flag| origins.get(flag)).cloned();
+        }
+        self
     }
 
     /// The value, or its default and a remembered problem.
@@ -47,9 +111,12 @@ impl Problems {
     }
 
     /// A whole number.
-    pub fn number<T: std::str::FromStr + Default>(&mut self, flag: &str, text: &str) -> T {
+    pub fn number<T: Whole + fmt::Display>(&mut self, flag: &str, text: &str) -> T {
         text.parse().unwrap_or_else(|_| {
-            self.add(flag, format_args!("{text:?} is not a whole number in range"));
+            self.add(
+                flag,
+                format_args!("{text:?} is not a whole number from {} to {}", T::LEAST, T::MOST),
+            );
             T::default()
         })
     }
@@ -65,6 +132,8 @@ impl Problems {
         for text in texts {
             match split_list(text) {
                 Ok(items) => out.extend(items),
+                // What cannot be taken apart cannot be redacted either.
+                Err(_) if is_secret(flag) => self.add(flag, "a quote in the value does not end"),
                 Err(problem) => self.add(flag, problem),
             }
         }
@@ -78,6 +147,12 @@ impl Problems {
     pub fn finish<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
+}
+
+/// Whether a flag's values are kept from log lines and messages.
+#[must_use]
+pub(crate) fn is_secret(flag: &str) -> bool {
+    flag.contains("auth-token") || flag.contains("header")
 }
 
 /// `None` for the empty text, which stands for "not given".
@@ -233,5 +308,28 @@ mod tests {
             text.contains("--beacon-node-timeout: \"2\" is not a duration"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_problem_says_where_its_value_came_from_and_what_would_fit() {
+        let mut problems = Problems::default();
+        let _: u8 = problems.number("nodes", "300");
+        problems.add_word("there is no command \"x\"");
+        let origins = [("nodes".to_owned(), "CHARON_NODES".to_owned())].into();
+        let text = problems.with_origins(&origins).to_string();
+        assert!(
+            text.contains("\n  --nodes: \"300\" is not a whole number from 0 to 255 (set by CHARON_NODES)"),
+            "{text}"
+        );
+        assert!(text.ends_with("\n  there is no command \"x\""), "{text}");
+    }
+
+    #[test]
+    fn a_secret_is_in_no_message() {
+        let mut problems = Problems::default();
+        problems.list("keymanager-auth-tokens", &["\"hidden".to_owned()]);
+        problems.list("beacon-node-headers", &["\"hidden".to_owned()]);
+        let text = problems.to_string();
+        assert!(text.starts_with("2 settings") && !text.contains("hidden"), "{text}");
     }
 }

@@ -1,10 +1,12 @@
 //! One file per command: its settings from raw flags, all problems together, and what it does.
 
+pub mod completion;
 pub mod create_cluster;
 pub mod create_enr;
 #[cfg(feature = "devnet")]
 pub mod devnet;
 pub mod enr;
+pub mod man;
 pub mod relay;
 pub mod run;
 pub mod simnet;

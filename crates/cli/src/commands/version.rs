@@ -2,31 +2,74 @@
 
 use std::io::Write;
 
-use crate::{about, values::Problems};
+use serde_json::json;
+
+use crate::{
+    about,
+    flags::VersionFlags,
+    output::{Output, write_json},
+    values::Problems,
+};
 
 /// Every package of the build, as the lock file has them.
 const PACKAGES: &str = include_str!("../../../../Cargo.lock");
 
+/// Checked settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionConfig {
+    verbose: bool,
+    output: Output,
+}
+
+/// Reads the flags.
+///
+/// # Errors
+/// All problems together.
+pub fn config(flags: &VersionFlags) -> Result<VersionConfig, Problems> {
+    let mut problems = Problems::default();
+    let config = VersionConfig {
+        verbose: problems.bool("verbose", &flags.verbose),
+        output: problems.or_default("output", flags.output.output.parse()),
+    };
+    problems.finish(config)
+}
+
 /// Writes version and commit on one line; verbose also packages and consensus protocols.
 ///
 /// # Errors
-/// If `verbose` is no truth value or `out` is closed.
-pub fn run(flags: &crate::flags::VersionFlags, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut problems = Problems::default();
-    let verbose = problems.bool("verbose", &flags.verbose);
-    problems.finish(())?;
+/// If `out` is closed.
+pub fn run(config: VersionConfig, out: &mut dyn Write) -> anyhow::Result<()> {
     let version = about::version();
+    let package = env!("CARGO_PKG_REPOSITORY").trim_start_matches("https://");
+    if config.output == Output::Json {
+        let mut facts = json!({
+            "version": version.text,
+            "git_commit_hash": version.git_hash,
+            "git_commit_time": version.git_time,
+        });
+        if config.verbose {
+            let dependencies: Vec<_> = packages(PACKAGES)
+                .map(|(name, version)| json!({"name": name, "version": format!("v{version}")}))
+                .collect();
+            for (member, value) in [
+                ("package", json!(package)),
+                ("dependencies", json!(dependencies)),
+                ("consensus_protocols", json!(about::CONSENSUS_PROTOCOLS)),
+            ] {
+                if let Some(map) = facts.as_object_mut() {
+                    map.insert(member.to_owned(), value);
+                }
+            }
+        }
+        return Ok(write_json(out, &facts)?);
+    }
     writeln!(
         out,
         "{} [git_commit_hash={},git_commit_time={}]",
         version.text, version.git_hash, version.git_time
     )?;
-    if verbose {
-        writeln!(
-            out,
-            "Package: {}",
-            env!("CARGO_PKG_REPOSITORY").trim_start_matches("https://")
-        )?;
+    if config.verbose {
+        writeln!(out, "Package: {package}")?;
         writeln!(out, "Dependencies:")?;
         for (name, version) in packages(PACKAGES) {
             writeln!(out, "\t{name} v{version}")?;

@@ -2,7 +2,8 @@
 //! can take the place of missing ones before anything is checked.
 //!
 //! Names and defaults are those of Charon; a test holds them against a table. To add a flag: one field here, one use in
-//! `commands`, and run the tests with `UPDATE=1` for help texts and `docs/configuration.md`.
+//! `commands`, and run the tests with `UPDATE=1` for help texts, `docs/configuration.md` and `docs/cli`. Environment, files,
+//! completions and manual pages need nothing.
 
 mod create_cluster;
 #[cfg(feature = "devnet")]
@@ -23,10 +24,15 @@ pub use run::RunFlags;
 /// Trireme is a distributed validator node: it lets several operators run one Ethereum validator together.
 ///
 /// Every flag can also be given as environment variable, --some-flag as TRIREME_SOME_FLAG or CHARON_SOME_FLAG, or in a file
-/// trireme.yaml or charon.yaml (or .toml) in the working folder. A flag wins over the environment, the environment over the
-/// file.
+/// trireme.yaml or charon.yaml (or .json, .toml, .env) in the working folder. A flag wins over the environment, the environment
+/// over the file. A flag that is given twice counts as it is given last; a list grows.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "trireme", disable_help_subcommand = false, max_term_width = 110)]
+#[command(
+    name = "trireme",
+    disable_help_subcommand = false,
+    max_term_width = 110,
+    args_override_self = true
+)]
 pub struct Cli {
     /// Which command.
     #[command(subcommand)]
@@ -46,6 +52,11 @@ pub enum Command {
     Enr(EnrFlags),
     /// Show the version.
     Version(VersionFlags),
+    /// Print a script that completes commands and flags in a shell.
+    #[command(visible_alias = "completions")]
+    Completion(CompletionFlags),
+    /// Print the manual page of a command, or write those of all.
+    Man(ManFlags),
     /// Run a local cluster of real processes against a mock beacon node, and check every duty.
     #[cfg(feature = "devnet")]
     Devnet(Box<DevnetFlags>),
@@ -74,6 +85,9 @@ pub struct CreateEnrFlags {
     /// Folder of the identity key.
     #[arg(long, value_name = "TEXT", default_value = ".charon")]
     pub data_dir: String,
+    /// How facts are shown.
+    #[command(flatten)]
+    pub output: OutputFlags,
 }
 
 /// Show the ENR of this node's identity key.
@@ -93,6 +107,9 @@ pub struct EnrFlags {
         hide_default_value = true
     )]
     pub verbose: String,
+    /// How facts are shown.
+    #[command(flatten)]
+    pub output: OutputFlags,
 }
 
 /// Show the version.
@@ -109,7 +126,34 @@ pub struct VersionFlags {
         hide_default_value = true
     )]
     pub verbose: String,
+    /// How facts are shown.
+    #[command(flatten)]
+    pub output: OutputFlags,
     /// Charon ignores what stands behind the flags of this command, and so do we.
     #[arg(hide = true)]
     pub ignored: Vec<String>,
+}
+
+/// Print a script that completes commands and flags in a shell.
+///
+/// For bash: trireme completion bash > /etc/bash_completion.d/trireme. For zsh, into a file _trireme in a folder of $fpath.
+/// For fish, into ~/.config/fish/completions/trireme.fish.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionFlags {
+    /// Which shell.
+    #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish", "powershell", "elvish"])]
+    pub shell: Option<String>,
+}
+
+/// Print the manual page of a command, or write those of all.
+///
+/// To read one: trireme man create cluster | man -l -
+#[derive(Debug, Clone, Args)]
+pub struct ManFlags {
+    /// The command, for example create cluster; without it the page of the whole program.
+    #[arg(value_name = "COMMAND")]
+    pub name: Vec<String>,
+    /// Folder that takes the pages of all commands, as trireme-create-cluster.1.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub man_dir: String,
 }
