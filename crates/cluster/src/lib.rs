@@ -11,6 +11,7 @@
 //! Not here: the ceremony that creates keys together, and the network.
 
 pub mod address;
+pub mod check;
 pub mod create;
 mod definition;
 pub mod deposit;
@@ -25,6 +26,7 @@ mod signing;
 mod verify;
 mod version;
 mod view;
+mod wallets;
 
 pub use definition::{Addresses, Creator, Definition, MAX_VALIDATORS, Operator, WriteError};
 pub use deposit::DepositData;
@@ -35,3 +37,4 @@ pub use network::{Network, Networks};
 pub use verify::{DefinitionError, LoadError, Loaded, Strictness, VerifyError, What, Who, load_lock};
 pub use version::{UnknownVersion, Version};
 pub use view::{Cluster, ClusterError, ClusterOperator, ClusterValidator, MAX_OPERATORS};
+pub use wallets::{WalletQuestion, WalletRules, Wallets};

@@ -4,8 +4,8 @@
 //! names keys whose shares interpolate to the group key, signed by every share, by every operator's node and, where they
 //! signed, by the operators' wallets. The same file always gets the same verdict: the random weights of batch verification
 //! are drawn from the lock hash, which covers all that is checked with them.
-//! Not here: smart-contract wallets (EIP-1271), which need an execution client; deposit data, which the lock's own
-//! verification does not check either.
+//! Not here: asking smart-contract wallets (`wallets` says what to ask and takes the answers); deposit data, which the
+//! lock's own verification does not check either.
 
 use std::fmt;
 
@@ -23,6 +23,7 @@ use crate::{
     network::Networks,
     version::Version,
     view::{Cluster, ClusterError},
+    wallets::{Standing, Wallets},
 };
 
 /// The first check that a definition or lock did not pass.
@@ -126,9 +127,21 @@ pub enum DefinitionError {
         /// Of the file.
         version: Version,
     },
-    /// Made by another key, or for other content.
-    #[error("{who}: {what} is not by the wallet {address}; smart-contract wallets cannot be checked yet")]
+    /// Made by another key, or for other content; and no smart-contract wallet was asked.
+    #[error(
+        "{who}: {what} is not by the key of the wallet {address}; if that is a smart-contract wallet, it must be asked: give --execution-client-rpc-endpoint"
+    )]
     Wrong {
+        /// Whose.
+        who: Who,
+        /// Which.
+        what: What,
+        /// The wallet.
+        address: String,
+    },
+    /// Made by another key, and the contract at the address, if there is one, does not accept it.
+    #[error("{who}: {what} is neither by the key of the wallet {address} nor accepted by a contract at that address")]
+    Refused {
         /// Whose.
         who: Who,
         /// Which.
@@ -216,11 +229,19 @@ impl Definition {
         )
     }
 
-    /// Checks the wallets' signatures: nobody signed, only the creator, or everybody.
+    /// Checks the wallets' signatures: nobody signed, only the creator, or everybody. Smart-contract wallets are refused.
     ///
     /// # Errors
     /// [`DefinitionError`] for the first that is wrong.
     pub fn verify_signatures(&self, networks: &Networks) -> Result<(), DefinitionError> {
+        self.verify_signatures_with(networks, &Wallets::default())
+    }
+
+    /// As [`Definition::verify_signatures`], with what smart-contract wallets answered.
+    ///
+    /// # Errors
+    /// [`DefinitionError`] for the first that is wrong.
+    pub fn verify_signatures_with(&self, networks: &Networks, wallets: &Wallets) -> Result<(), DefinitionError> {
         if self.version <= Version::V1_2 {
             let none = self
                 .operators
@@ -239,7 +260,7 @@ impl Definition {
             .chain_id;
         let mut unsigned = 0_usize;
         for (at, operator) in self.operators.iter().enumerate() {
-            if self.operator_signed(Who::Operator(at), operator, chain_id)? {
+            if self.operator_signed(Who::Operator(at), operator, chain_id, wallets)? {
                 continue;
             }
             unsigned = unsigned.saturating_add(1);
@@ -251,14 +272,20 @@ impl Definition {
                 operators,
             });
         }
-        self.verify_creator(chain_id, unsigned == operators)
+        self.verify_creator(chain_id, unsigned == operators, wallets)
     }
 
     /// Whether the operator signed, rightly; `Ok(false)` if it neither has an address nor signed.
-    fn operator_signed(&self, who: Who, operator: &Operator, chain_id: u64) -> Result<bool, DefinitionError> {
+    fn operator_signed(
+        &self,
+        who: Who,
+        operator: &Operator,
+        chain_id: u64,
+        wallets: &Wallets,
+    ) -> Result<bool, DefinitionError> {
         let Operator {
             address,
-            enr,
+            enr: _,
             config_signature,
             enr_signature,
             nulls: _,
@@ -273,23 +300,51 @@ impl Definition {
         }
         self.check_length(who, What::Config, config_signature)?;
         self.check_length(who, What::Enr, enr_signature)?;
-        let config = if self.version == Version::V1_3 {
-            eip712::config_digest(&self.config_hash, chain_id)
-        } else {
-            eip712::operator_config_digest(&self.config_hash, chain_id)
-        };
-        check_wallet(who, What::Config, address, &config, config_signature)?;
-        check_wallet(
-            who,
-            What::Enr,
-            address,
-            &eip712::enr_digest(enr, chain_id),
-            enr_signature,
-        )?;
+        self.check_wallet(who, What::Config, chain_id, (address, config_signature), wallets)?;
+        self.check_wallet(who, What::Enr, chain_id, (address, enr_signature), wallets)?;
         Ok(true)
     }
 
-    fn verify_creator(&self, chain_id: u64, nobody_signed: bool) -> Result<(), DefinitionError> {
+    /// What the wallet signs; `None` if the schema has no such signature.
+    pub(crate) fn wallet_digest(&self, who: Who, what: What, chain_id: u64) -> Option<[u8; 32]> {
+        if self.version <= Version::V1_2 {
+            return None;
+        }
+        let hash = &self.config_hash;
+        match (who, what) {
+            (Who::Operator(_), What::Config) if self.version == Version::V1_3 => {
+                Some(eip712::config_digest(hash, chain_id))
+            }
+            (Who::Operator(_), What::Config) => Some(eip712::operator_config_digest(hash, chain_id)),
+            (Who::Operator(at), What::Enr) => Some(eip712::enr_digest(&self.operators.get(at)?.enr, chain_id)),
+            (Who::Creator, What::Config) if self.version > Version::V1_3 => {
+                Some(eip712::creator_config_digest(hash, chain_id))
+            }
+            (Who::Creator, What::Config | What::Enr) => None,
+        }
+    }
+
+    fn check_wallet(
+        &self,
+        who: Who,
+        what: What,
+        chain_id: u64,
+        (wallet, signature): (&str, &[u8]),
+        wallets: &Wallets,
+    ) -> Result<(), DefinitionError> {
+        let expected = address::parse(wallet).map_err(|source| DefinitionError::Address { who, source })?;
+        let address = wallet.to_owned();
+        let standing = self
+            .wallet_digest(who, what, chain_id)
+            .map(|digest| wallets.standing(who, expected, &digest, signature));
+        match standing {
+            Some(Standing::Right) => Ok(()),
+            Some(Standing::Refused | Standing::Wrong) => Err(DefinitionError::Refused { who, what, address }),
+            Some(Standing::NotAsked) | None => Err(DefinitionError::Wrong { who, what, address }),
+        }
+    }
+
+    fn verify_creator(&self, chain_id: u64, nobody_signed: bool, wallets: &Wallets) -> Result<(), DefinitionError> {
         let Creator {
             address,
             config_signature,
@@ -313,38 +368,22 @@ impl Definition {
                 Err(DefinitionError::Missing { who, what })
             };
         }
-        let digest = eip712::creator_config_digest(&self.config_hash, chain_id);
-        check_wallet(who, what, address, &digest, config_signature)
+        self.check_wallet(who, what, chain_id, (address, config_signature), wallets)
     }
 
-    /// Empty, or 65 bytes, or from schema v1.11 on up to 32 signatures side by side (of a smart-contract wallet).
     fn check_length(&self, who: Who, what: What, signature: &[u8]) -> Result<(), DefinitionError> {
-        let len = signature.len();
-        let most = if self.version >= Version::V1_11 { 32 } else { 1 };
-        let fine = len.is_multiple_of(65) && len <= most * 65;
-        if fine {
+        if self.length_fits(signature) {
             Ok(())
         } else {
+            let len = signature.len();
             Err(DefinitionError::Length { who, what, len })
         }
     }
-}
 
-fn check_wallet(
-    who: Who,
-    what: What,
-    wallet: &str,
-    digest: &[u8; 32],
-    signature: &[u8],
-) -> Result<(), DefinitionError> {
-    let expected = address::parse(wallet).map_err(|source| DefinitionError::Address { who, source })?;
-    match recover(digest, signature) {
-        Ok(key) if key.eth_address() == expected => Ok(()),
-        Ok(_) | Err(_) => Err(DefinitionError::Wrong {
-            who,
-            what,
-            address: wallet.to_owned(),
-        }),
+    /// Empty, or 65 bytes, or from schema v1.11 on up to 32 signatures side by side (of a smart-contract wallet).
+    pub(crate) fn length_fits(&self, signature: &[u8]) -> bool {
+        let most = if self.version >= Version::V1_11 { 32 } else { 1 };
+        signature.len().is_multiple_of(65) && signature.len() <= most * 65
     }
 }
 
@@ -362,15 +401,23 @@ impl Lock {
         fits(&self.lock_hash, self.compute_lock_hash(), VerifyError::LockHash)
     }
 
-    /// Checks everything and gives the lock in the form for use.
+    /// Checks everything and gives the lock in the form for use. Smart-contract wallets are refused.
     ///
     /// Takes about a second for 1,000 validators; the points are decoded once.
     ///
     /// # Errors
     /// [`VerifyError`] for the first check that fails.
     pub fn verify(&self, networks: &Networks) -> Result<Cluster, VerifyError> {
+        self.verify_with(networks, &Wallets::default())
+    }
+
+    /// As [`Lock::verify`], with what smart-contract wallets answered.
+    ///
+    /// # Errors
+    /// [`VerifyError`] for the first check that fails.
+    pub fn verify_with(&self, networks: &Networks, wallets: &Wallets) -> Result<Cluster, VerifyError> {
         self.verify_hashes()?;
-        self.definition.verify_signatures(networks)?;
+        self.definition.verify_signatures_with(networks, wallets)?;
         let version = self.definition.version;
         if self.signature_aggregate.is_empty() {
             return if version <= Version::V1_1 {
@@ -398,7 +445,7 @@ impl Lock {
         Ok(cluster)
     }
 
-    fn verify_aggregate(&self, cluster: &Cluster, lock_hash: &[u8; 32]) -> Result<(), VerifyError> {
+    pub(crate) fn verify_aggregate(&self, cluster: &Cluster, lock_hash: &[u8; 32]) -> Result<(), VerifyError> {
         let signature =
             decode_signature(&self.signature_aggregate).ok_or(VerifyError::Aggregate("not a BLS signature"))?;
         let keys: Vec<PublicKey> = cluster
@@ -413,7 +460,7 @@ impl Lock {
         }
     }
 
-    fn verify_registrations(&self, cluster: &Cluster, seed: &[u8; 32]) -> Result<(), VerifyError> {
+    pub(crate) fn verify_registrations(&self, cluster: &Cluster, seed: &[u8; 32]) -> Result<(), VerifyError> {
         let has_registrations = self.definition.version >= Version::V1_7;
         let mut signed: Vec<([u8; 32], PublicKey, Signature)> = Vec::new();
         for (validator, (raw, decoded)) in self.validators.iter().zip(&cluster.validators).enumerate() {
@@ -458,7 +505,7 @@ impl Lock {
         })
     }
 
-    fn verify_node_signatures(&self, cluster: &Cluster, lock_hash: &[u8; 32]) -> Result<(), VerifyError> {
+    pub(crate) fn verify_node_signatures(&self, cluster: &Cluster, lock_hash: &[u8; 32]) -> Result<(), VerifyError> {
         let expected = if self.definition.version >= Version::V1_7 {
             cluster.operators.len()
         } else {
