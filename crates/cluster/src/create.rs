@@ -118,8 +118,8 @@ pub enum CreateError {
     /// Not an address.
     #[error(transparent)]
     Address(#[from] address::AddressError),
-    /// Withdrawals would be lost.
-    #[error("the zero address may not receive withdrawals on {0}")]
+    /// What it receives would be lost.
+    #[error("the zero address may receive neither withdrawals nor fees on {0}")]
     ZeroAddress(String),
     /// Refused amounts.
     #[error(transparent)]
@@ -252,9 +252,9 @@ fn checked_secrets(request: &Request, fill: &mut dyn FnMut(&mut [u8])) -> Result
         definition.compounding,
     )?;
     for pair in &definition.validators {
-        address::parse(&pair.fee_recipient)?;
+        let fee_recipient = address::parse(&pair.fee_recipient)?;
         let withdrawal = address::parse(&pair.withdrawal)?;
-        if withdrawal == [0; 20] && matches!(network.name.as_str(), "mainnet" | "gnosis") {
+        if (withdrawal == [0; 20] || fee_recipient == [0; 20]) && network.has_value() {
             return Err(CreateError::ZeroAddress(network.name.clone()));
         }
     }

@@ -1,9 +1,16 @@
 //! Deposits: amounts, withdrawal credentials, and the files that the launchpad reads (cluster.md section 6).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use trireme_tbls::{PublicKey, Signature};
 
-use crate::{json, merkle::HashError, network::Network};
+use crate::{
+    json,
+    merkle::HashError,
+    network::Network,
+    version::{Deposits, Version},
+};
 
 /// A deposit, signed by the group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +33,8 @@ const ACTIVATION: u64 = 32 * ETH;
 const COMPOUNDING_MAX: u64 = 2048 * ETH;
 /// Version of the deposit tool whose format this is.
 const TOOL_VERSION: &str = "2.7.0";
+/// Largest file that is looked at, in bytes: 65,536 validators take half of it.
+pub const MAX_FILE: usize = 128 << 20;
 
 /// Why a list of amounts is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +89,15 @@ pub fn amounts_to_sign(given: &[u64], compounding: bool) -> Vec<u64> {
     amounts
 }
 
+/// As [`amounts_to_sign`], for a ceremony: schemas that keep one deposit per validator get 32 ETH if none are given.
+#[must_use]
+pub fn amounts_of_ceremony(given: &[u64], compounding: bool, version: Version) -> Vec<u64> {
+    match (given, version.schema().deposits) {
+        ([], Deposits::None | Deposits::Flat | Deposits::One) => vec![ACTIVATION],
+        (given, _) => amounts_to_sign(given, compounding),
+    }
+}
+
 /// Withdrawal credentials for an address: type 0x02 if compounding, else 0x01.
 #[must_use]
 pub fn withdrawal_credentials(address: &[u8; 20], compounding: bool) -> [u8; 32] {
@@ -121,9 +139,38 @@ pub enum DepositError {
     /// The signature does not verify.
     #[error("the signature of the deposit for validator 0x{0} is wrong")]
     Signature(String),
+    /// Larger than [`MAX_FILE`].
+    #[error("the file has {0} bytes, more than any deposit data")]
+    TooLarge(usize),
     /// Not a file of this form.
-    #[error("the file is no deposit data: {0}")]
+    #[error("the file is no deposit data: {0}; it may be truncated")]
     Json(String),
+    /// A field is not the hex that it should be.
+    #[error("entry {entry} of the deposit data: {field} is not {bytes} bytes of hex")]
+    Field {
+        /// Position in the file.
+        entry: usize,
+        /// Name of the field.
+        field: &'static str,
+        /// Length that it should have.
+        bytes: usize,
+    },
+    /// Two deposits of one amount for one validator that are not the same.
+    #[error("there are two different deposits of {amount} gwei for validator 0x{pubkey}")]
+    Conflict {
+        /// Hex of the key.
+        pubkey: String,
+        /// Gwei.
+        amount: u64,
+    },
+    /// Validators that are added need deposits of exactly the amounts that are there.
+    #[error("the deposit files are of {old}, the new deposits of {new}; both must have the same amounts")]
+    OtherAmounts {
+        /// Among the files.
+        old: String,
+        /// Among the new deposits.
+        new: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -182,24 +229,105 @@ pub fn to_json(deposits: &[DepositData], network: &Network) -> Result<Vec<u8>, D
 /// # Errors
 /// If it is not a list of deposits.
 pub fn from_json(bytes: &[u8]) -> Result<Vec<DepositData>, DepositError> {
+    if bytes.len() > MAX_FILE {
+        return Err(DepositError::TooLarge(bytes.len()));
+    }
     let entries: Vec<Entry> = serde_json::from_slice(bytes).map_err(|e| DepositError::Json(e.to_string()))?;
-    let read = |text: &str, len: usize| {
+    let read = |entry: usize, field: &'static str, text: &str, len: usize| {
         let bytes = hex::decode(text.strip_prefix("0x").unwrap_or(text))
             .ok()
             .filter(|b| b.len() == len);
-        bytes.ok_or_else(|| DepositError::Json(format!("expected {len} bytes of hex, got {} characters", text.len())))
+        bytes.ok_or(DepositError::Field {
+            entry,
+            field,
+            bytes: len,
+        })
     };
     entries
         .iter()
-        .map(|e| {
+        .enumerate()
+        .map(|(at, e)| {
             Ok(DepositData {
-                pubkey: read(&e.pubkey, 48)?,
-                withdrawal_credentials: read(&e.withdrawal_credentials, 32)?,
+                pubkey: read(at, "pubkey", &e.pubkey, 48)?,
+                withdrawal_credentials: read(at, "withdrawal_credentials", &e.withdrawal_credentials, 32)?,
                 amount: e.amount,
-                signature: read(&e.signature, 96)?,
+                signature: read(at, "signature", &e.signature, 96)?,
             })
         })
         .collect()
+}
+
+/// Every deposit by its amount and its validator's key.
+type Sorted = BTreeMap<u64, BTreeMap<Vec<u8>, DepositData>>;
+
+fn sorted<'a>(deposits: impl IntoIterator<Item = &'a DepositData>) -> Result<Sorted, DepositError> {
+    let mut out = Sorted::new();
+    for deposit in deposits {
+        let before = out
+            .entry(deposit.amount)
+            .or_default()
+            .insert(deposit.pubkey.clone(), deposit.clone());
+        if before.is_some_and(|b| b != *deposit) {
+            return Err(DepositError::Conflict {
+                pubkey: hex::encode(&deposit.pubkey),
+                amount: deposit.amount,
+            });
+        }
+    }
+    Ok(out)
+}
+
+/// The files of these deposits: one per amount, ascending, each with its name. A deposit that comes twice is written once.
+///
+/// # Errors
+/// As [`to_json`], and if there are two different deposits of one amount for one validator.
+pub fn files(deposits: &[DepositData], network: &Network) -> Result<Vec<(String, Vec<u8>)>, DepositError> {
+    files_of(sorted(deposits)?, network)
+}
+
+fn files_of(sorted: Sorted, network: &Network) -> Result<Vec<(String, Vec<u8>)>, DepositError> {
+    if sorted.is_empty() {
+        return Err(DepositError::Empty);
+    }
+    sorted
+        .into_iter()
+        .map(|(amount, of_amount)| {
+            let deposits: Vec<DepositData> = of_amount.into_values().collect();
+            Ok((file_name(amount), to_json(&deposits, network)?))
+        })
+        .collect()
+}
+
+/// Old files, by content and in any order, with the deposits of validators that were added: one file per amount again.
+///
+/// # Errors
+/// As [`files`] and [`from_json`]; if there is no old file, and if old and new deposits do not have the same amounts.
+pub fn merged<'a>(
+    old: impl IntoIterator<Item = &'a [u8]>,
+    new: &[DepositData],
+    network: &Network,
+) -> Result<Vec<(String, Vec<u8>)>, DepositError> {
+    let mut all = Vec::new();
+    for file in old {
+        all.extend(from_json(file)?);
+    }
+    if all.is_empty() {
+        return Err(DepositError::Empty);
+    }
+    let amounts = |deposits: &[DepositData]| deposits.iter().map(|d| d.amount).collect::<BTreeSet<_>>();
+    let (before, after) = (amounts(&all), amounts(new));
+    if before != after {
+        let text = |set: BTreeSet<u64>| {
+            let gwei: Vec<String> = set.iter().map(|a| format!("{a} gwei")).collect();
+            if gwei.is_empty() { "nothing".to_owned() } else { gwei.join(", ") }
+        };
+        return Err(DepositError::OtherAmounts {
+            old: text(before),
+            new: text(after),
+        });
+    }
+    all.extend_from_slice(new);
+    files_of(sorted(&all)?, network)
 }
 
 impl DepositData {
@@ -255,6 +383,78 @@ mod tests {
         );
         assert_eq!(amounts_to_sign(&[], false), [ETH, 32 * ETH]);
         assert_eq!(amounts_to_sign(&[], true), [ETH, 8 * ETH, 32 * ETH, 256 * ETH]);
+    }
+
+    #[test]
+    fn ceremonies_of_old_schemas_sign_32_eth_unless_told_otherwise() {
+        assert_eq!(amounts_of_ceremony(&[], false, Version::V1_7), [32 * ETH]);
+        assert_eq!(amounts_of_ceremony(&[], false, Version::V1_8), [ETH, 32 * ETH]);
+        assert_eq!(
+            amounts_of_ceremony(&[], true, Version::V1_10),
+            [ETH, 8 * ETH, 32 * ETH, 256 * ETH]
+        );
+        assert_eq!(
+            amounts_of_ceremony(&[16 * ETH; 2], false, Version::V1_6),
+            [16 * ETH]
+        );
+    }
+
+    fn network() -> Network {
+        crate::Networks::known().by_name("hoodi").unwrap().clone()
+    }
+
+    fn deposit(key: u8, amount: u64) -> DepositData {
+        let secret = trireme_tbls::SecretKey::from_bytes(&[key; 32]).unwrap();
+        let mut out = DepositData {
+            pubkey: secret.public_key().to_bytes().to_vec(),
+            withdrawal_credentials: withdrawal_credentials(&[1; 20], false).to_vec(),
+            amount,
+            signature: Vec::new(),
+        };
+        let root = out.signing_root(network().genesis_fork_version).unwrap();
+        out.signature = secret.sign(&root).to_bytes().to_vec();
+        out
+    }
+
+    #[test]
+    fn added_deposits_are_merged_per_amount_and_sorted_by_key() {
+        let network = network();
+        let of = |keys: &[u8]| -> Vec<DepositData> {
+            let each = keys.iter().flat_map(|k| [deposit(*k, ETH), deposit(*k, 32 * ETH)]);
+            each.collect()
+        };
+        let old = files(&of(&[1, 3]), &network).unwrap();
+        let texts: Vec<&[u8]> = old.iter().rev().map(|(_, text)| text.as_slice()).collect();
+        let both = merged(texts.clone(), &of(&[2]), &network).unwrap();
+        assert_eq!(both, files(&of(&[3, 2, 1, 1]), &network).unwrap());
+        let names: Vec<&str> = both.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["deposit-data-1eth.json", "deposit-data.json"]);
+        let keys: Vec<Vec<u8>> = from_json(&both[0].1).unwrap().into_iter().map(|d| d.pubkey).collect();
+        assert!(keys.is_sorted() && keys.len() == 3);
+
+        let fewer = merged(texts.clone(), &[deposit(2, ETH)], &network).unwrap_err();
+        assert!(matches!(fewer, DepositError::OtherAmounts { .. }), "{fewer}");
+        assert_eq!(merged([], &of(&[2]), &network), Err(DepositError::Empty));
+        let mut other = of(&[3]);
+        other[0].withdrawal_credentials[31] = 9;
+        let error = merged(texts, &other, &network).unwrap_err();
+        assert!(matches!(error, DepositError::Conflict { amount: ETH, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_truncated_or_odd_deposit_file_is_refused_with_its_place() {
+        let text = to_json(&[deposit(1, 32 * ETH)], &network()).unwrap();
+        for end in 0..text.len() {
+            assert!(from_json(&text[..end]).is_err(), "{end}");
+        }
+        let change = |from: &str, to: &str| {
+            let text = String::from_utf8(text.clone()).unwrap().replacen(from, to, 1);
+            from_json(text.as_bytes()).unwrap_err().to_string()
+        };
+        let error = change("\"signature\": \"", "\"signature\": \"00");
+        assert_eq!(error, "entry 0 of the deposit data: signature is not 96 bytes of hex");
+        assert!(change("32000000000", "\"32000000000\"").contains("no deposit data"));
+        assert!(change("\"amount\"", "\"other\"").contains("missing field `amount`"));
     }
 
     #[test]

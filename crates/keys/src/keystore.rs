@@ -1,10 +1,14 @@
 //! EIP-2335 keystores: one encrypted 32-byte secret as JSON.
 //!
 //! Guarantees: a decrypted secret passed the checksum; costs and sizes are bounded before any memory or time is spent on
-//! them; secrets and passwords are wiped. Written files are byte for byte in the form of Charon's.
+//! them, and at most two scrypt run at once in the whole program, whoever calls; secrets and passwords are wiped. Written
+//! files are byte for byte in the form of Charon's.
 //! Not here: files and folders; whether the secret belongs to the `pubkey` field (nobody checks that, cluster.md 8.2).
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Condvar, Mutex, PoisonError},
+};
 
 use aes::Aes128;
 use ctr::{
@@ -19,9 +23,13 @@ use zeroize::Zeroizing;
 /// Largest file that is looked at, in bytes.
 pub const MAX_FILE: usize = 1 << 20;
 /// PBKDF2 rounds above this are refused; the usual number is 262,144.
-const MAX_ROUNDS: u32 = 1 << 26;
-/// Scrypt memory above this many bytes is refused; the usual amount is 256 MiB.
-const MAX_SCRYPT_MEMORY: u64 = 1 << 30;
+pub const MAX_ROUNDS: u64 = 10_000_000;
+/// Scrypt memory, 128 * n * r bytes, above this is refused; the usual amount is 256 MiB.
+pub const MAX_SCRYPT_MEMORY: u64 = 512 << 20;
+/// Scrypt repetitions above this are refused; the usual number is 1.
+pub const MAX_SCRYPT_P: u64 = 16;
+/// How many scrypt run at once.
+const SCRYPTS: usize = 2;
 /// The derivation path in the files that Charon writes; a share is not derived from anything.
 const PATH: &str = "m/12381/3600/0/0/0";
 
@@ -89,9 +97,19 @@ pub enum KeystoreError {
         /// What the file says.
         function: String,
     },
-    /// A parameter out of its range.
-    #[error("keystore parameter {0} is missing, ill-formed or out of range")]
+    /// A parameter that is not there, or not of its form.
+    #[error("keystore parameter {0} is missing or ill-formed")]
     Parameter(&'static str),
+    /// A cost that no keystore needs.
+    #[error("keystore parameter {what} is {found}, more than the {most} that are allowed; the file may be hostile, so it is not opened")]
+    Cost {
+        /// Which.
+        what: &'static str,
+        /// What the file asks for.
+        found: u64,
+        /// The limit.
+        most: u64,
+    },
     /// The password is not text.
     #[error("the password is not UTF-8 text")]
     PasswordText,
@@ -109,11 +127,11 @@ pub struct Keystore {
     crypto: Crypto,
     #[serde(default)]
     description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_null")]
     pubkey: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_null")]
     path: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_null")]
     uuid: String,
     version: u64,
 }
@@ -129,13 +147,26 @@ struct Crypto {
 #[derive(Clone, Serialize, Deserialize)]
 struct Module<P> {
     function: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_null")]
     message: String,
     params: P,
 }
 
+/// A checksum has none, whatever stands there.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(from = "serde::de::IgnoredAny")]
 struct NoParams {}
+
+impl From<serde::de::IgnoredAny> for NoParams {
+    fn from(_: serde::de::IgnoredAny) -> Self {
+        Self {}
+    }
+}
+
+/// Some tools write `null` for what they do not know.
+fn text_or_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
 
 #[derive(Clone, Serialize, Deserialize)]
 struct CipherParams {
@@ -146,16 +177,16 @@ struct CipherParams {
 #[derive(Clone, Serialize, Deserialize)]
 struct KdfParams {
     #[serde(skip_serializing_if = "Option::is_none")]
-    c: Option<u32>,
-    dklen: u32,
+    c: Option<u64>,
+    dklen: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     n: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    p: Option<u32>,
+    p: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prf: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    r: Option<u32>,
+    r: Option<u64>,
     salt: String,
 }
 
@@ -203,7 +234,7 @@ impl Keystore {
                     function: "pbkdf2".into(),
                     message: String::new(),
                     params: KdfParams {
-                        c: Some(cost.rounds()),
+                        c: Some(cost.rounds().into()),
                         dklen: 32,
                         n: None,
                         p: None,
@@ -316,15 +347,16 @@ impl Module<KdfParams> {
             salt,
         } = &self.params;
         let salt = hex::decode(salt).map_err(|_| KeystoreError::Parameter("kdf.params.salt"))?;
-        if !(32..=128).contains(dklen) {
+        if *dklen < 32 {
             return Err(KeystoreError::Parameter("kdf.params.dklen"));
         }
+        within("kdf.params.dklen", *dklen, 128)?;
         match self.function.as_str() {
             "pbkdf2" => {
                 supported("prf", prf.as_deref().unwrap_or_default(), "hmac-sha256")?;
-                let rounds = c
-                    .filter(|c| (1..=MAX_ROUNDS).contains(c))
-                    .ok_or(KeystoreError::Parameter("kdf.params.c"))?;
+                let rounds = c.filter(|c| *c != 0).ok_or(KeystoreError::Parameter("kdf.params.c"))?;
+                within("kdf.params.c", rounds, MAX_ROUNDS)?;
+                let rounds = u32::try_from(rounds).map_err(|_| KeystoreError::Parameter("kdf.params.c"))?;
                 Ok(Zeroizing::new(pbkdf2_key(password, &salt, rounds).to_vec()))
             }
             "scrypt" => {
@@ -332,15 +364,22 @@ impl Module<KdfParams> {
                 let (Some(n), Some(r), Some(p)) = (*n, *r, *p) else {
                     return Err(bad);
                 };
-                let block = u64::from(r).saturating_mul(128);
-                let memory = block.saturating_mul(n.saturating_add(u64::from(p)));
-                // p multiplies the time only, so it is bounded together with n.
-                if !n.is_power_of_two() || n < 2 || memory > MAX_SCRYPT_MEMORY || p > 64 {
+                within(
+                    "kdf.params memory (128 * n * r bytes)",
+                    n.saturating_mul(r).saturating_mul(128),
+                    MAX_SCRYPT_MEMORY,
+                )?;
+                within("kdf.params.p", p, MAX_SCRYPT_P)?;
+                if !n.is_power_of_two() || n < 2 {
                     return Err(bad);
                 }
+                let (Ok(r), Ok(p)) = (u32::try_from(r), u32::try_from(p)) else {
+                    return Err(bad);
+                };
                 let log_n = u8::try_from(n.trailing_zeros()).map_err(|_| bad.clone())?;
                 let params = scrypt::Params::new(log_n, r, p).map_err(|_| bad.clone())?;
                 let mut key = Zeroizing::new(vec![0; 32]);
+                let _turn = Turn::take();
                 scrypt::scrypt(password.as_bytes(), &salt, &params, &mut key).map_err(|_| bad)?;
                 Ok(key)
             }
@@ -349,6 +388,39 @@ impl Module<KdfParams> {
                 function: other.to_owned(),
             }),
         }
+    }
+}
+
+fn within(what: &'static str, found: u64, most: u64) -> Result<(), KeystoreError> {
+    if found <= most {
+        Ok(())
+    } else {
+        Err(KeystoreError::Cost { what, found, most })
+    }
+}
+
+/// The right to run scrypt: its memory is the file's choice, so only [`SCRYPTS`] have it at once.
+struct Turn;
+
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ONE_ENDED: Condvar = Condvar::new();
+
+impl Turn {
+    fn take() -> Self {
+        let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = ONE_ENDED
+            .wait_while(running, |running| *running >= SCRYPTS)
+            .unwrap_or_else(PoisonError::into_inner);
+        *running = running.saturating_add(1);
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        *running = running.saturating_sub(1);
+        ONE_ENDED.notify_one();
     }
 }
 
@@ -463,6 +535,35 @@ mod tests {
     }
 
     #[test]
+    fn at_most_two_scrypts_have_their_turn_and_every_one_gets_it() {
+        let most = Mutex::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let _turn = Turn::take();
+                    let running = *RUNNING.lock().unwrap();
+                    let mut most = most.lock().unwrap();
+                    *most = running.max(*most);
+                });
+            }
+        });
+        assert!((1..=SCRYPTS).contains(&*most.lock().unwrap()));
+    }
+
+    #[test]
+    fn what_other_tools_leave_out_or_give_as_null_is_no_fault() {
+        let mut json: serde_json::Value = serde_json::from_slice(&sample("x").to_json()).unwrap();
+        for key in ["description", "pubkey", "path", "uuid"] {
+            json[key] = serde_json::Value::Null;
+        }
+        json["name"] = "another tool's".into();
+        json["crypto"]["kdf"]["message"] = serde_json::Value::Null;
+        json["crypto"]["checksum"]["params"] = serde_json::Value::Null;
+        let keystore = Keystore::from_json(json.to_string().as_bytes()).unwrap();
+        assert_eq!(*keystore.decrypt(b"x").unwrap(), [9; 32]);
+    }
+
+    #[test]
     fn unbounded_costs_are_refused_before_they_are_paid() {
         let with = |kdf: serde_json::Value| {
             let mut json: serde_json::Value = serde_json::from_slice(&sample("x").to_json()).unwrap();
@@ -474,13 +575,29 @@ mod tests {
         };
         let module =
             |function: &str, params| serde_json::json!({"function": function, "message": "", "params": params});
-        let huge = serde_json::json!({"dklen": 32, "n": 1u64 << 40, "r": 8, "p": 1, "salt": ""});
+        let cost = |what, found, most| KeystoreError::Cost { what, found, most };
+        let memory = "kdf.params memory (128 * n * r bytes)";
+        for (n, r) in [(1_u64 << 40, 8_u64), (1 << 20, 8), (2, 1 << 40), (u64::MAX, u64::MAX)] {
+            let huge = serde_json::json!({"dklen": 32, "n": n, "r": r, "p": 1, "salt": ""});
+            let found = n.saturating_mul(r).saturating_mul(128);
+            assert_eq!(with(module("scrypt", huge)), cost(memory, found, 512 << 20));
+        }
+        let repeated = serde_json::json!({"dklen": 32, "n": 2, "r": 1, "p": 17, "salt": ""});
+        assert_eq!(with(module("scrypt", repeated)), cost("kdf.params.p", 17, 16));
+        let slow = serde_json::json!({"dklen": 32, "c": 10_000_001, "prf": "hmac-sha256", "salt": ""});
         assert_eq!(
-            with(module("scrypt", huge)),
+            with(module("pbkdf2", slow)),
+            cost("kdf.params.c", 10_000_001, 10_000_000)
+        );
+        let long = serde_json::json!({"dklen": 1 << 30, "c": 1, "prf": "hmac-sha256", "salt": ""});
+        assert_eq!(with(module("pbkdf2", long)), cost("kdf.params.dklen", 1 << 30, 128));
+        let none = serde_json::json!({"dklen": 32, "c": 0, "prf": "hmac-sha256", "salt": ""});
+        assert_eq!(with(module("pbkdf2", none)), KeystoreError::Parameter("kdf.params.c"));
+        let uneven = serde_json::json!({"dklen": 32, "n": 3, "r": 1, "p": 1, "salt": ""});
+        assert_eq!(
+            with(module("scrypt", uneven)),
             KeystoreError::Parameter("kdf.params n, r and p")
         );
-        let slow = serde_json::json!({"dklen": 32, "c": u32::MAX, "prf": "hmac-sha256", "salt": ""});
-        assert_eq!(with(module("pbkdf2", slow)), KeystoreError::Parameter("kdf.params.c"));
         let odd = serde_json::json!({"dklen": 32, "salt": ""});
         assert_eq!(
             with(module("argon2", odd)),
