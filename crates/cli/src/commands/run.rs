@@ -158,15 +158,21 @@ pub(super) fn loki(flags: &LokiFlags, problems: &mut Problems) -> Option<Loki> {
 /// The service that figures are pushed to.
 fn push(flags: &RunFlags, given_flags: &Given, problems: &mut Problems) -> Option<PushConfig> {
     const PERIOD: &str = "monitoring-endpoint-period";
-    let endpoint = given(&flags.monitoring_endpoint)?.to_owned();
-    let (flag, seconds) = match given(&flags.monitoring_endpoint_frequency) {
-        Some(seconds) if !given_flags.contains(PERIOD) => ("monitoring-endpoint-frequency", seconds),
-        Some(_) | None => (PERIOD, flags.monitoring_endpoint_period.as_str()),
+    const FREQUENCY: &str = "monitoring-endpoint-frequency";
+    let mut seconds = |flag: &str, text: &str| {
+        let seconds: u32 = problems.number(flag, text);
+        if text == "0" {
+            problems.add(flag, "must be at least one second");
+        }
+        seconds
     };
-    let period: u32 = problems.number(flag, seconds);
-    if period == 0 {
-        problems.add(flag, "must be at least one second");
-    }
+    let period = seconds(PERIOD, &flags.monitoring_endpoint_period);
+    let frequency = given(&flags.monitoring_endpoint_frequency).map(|text| seconds(FREQUENCY, text));
+    let period = match frequency {
+        Some(seconds) if !given_flags.contains(PERIOD) => seconds,
+        Some(_) | None => period,
+    };
+    let endpoint = given(&flags.monitoring_endpoint)?.to_owned();
     let endpoint = urls("monitoring-endpoint", &[endpoint], problems).pop()?;
     Some(PushConfig {
         endpoint,

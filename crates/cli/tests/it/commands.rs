@@ -60,6 +60,78 @@ fn create_enr_makes_a_key_once_and_enr_shows_it() {
 }
 
 #[test]
+fn facts_are_one_json_object_on_one_line_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let out = trireme(arguments, &[], dir.path()).unwrap();
+        assert_eq!(out.lines().count(), 1, "{out}");
+        serde_json::from_str(&out).unwrap()
+    };
+    let version = json(&["version", "--output=json"]);
+    assert!(
+        version["version"].as_str().unwrap().starts_with("v1.11.0-"),
+        "{version}"
+    );
+    assert!(version.get("dependencies").is_none());
+    let verbose = json(&["version", "--output=json", "--verbose"]);
+    assert!(
+        verbose["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|d| d["name"] == "clap")
+    );
+    assert_eq!(verbose["consensus_protocols"][0], "/charon/consensus/qbft/2.0.0");
+
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    let created = json(&["create", "enr", "--output=json", "--data-dir", data]);
+    assert_eq!(created["private_key_file"], format!("{data}/charon-enr-private-key"));
+    let shown = json(&["enr", "--output=json", "--data-dir", data]);
+    assert_eq!(shown["enr"], created["enr"]);
+    let text = trireme(&["enr", "--verbose", "--data-dir", data], &[], dir.path()).unwrap();
+    for member in ["enr", "secp256k1_pubkey", "signature"] {
+        assert!(text.contains(shown[member].as_str().unwrap()), "{member}: {text}");
+    }
+}
+
+#[test]
+fn all_words_that_no_flag_knows_are_told_together_with_what_may_be_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = refused(
+        &[
+            "create",
+            "cluster",
+            "--node=4",
+            "--name",
+            "x",
+            "--treshold",
+            "3",
+            "--network=hoodi",
+            "--bogus",
+        ],
+        dir.path(),
+    );
+    assert!(error.starts_with("3 words are wrong:"), "{error}");
+    for part in ["'--node'", "'--nodes'", "'--treshold'", "'--threshold'", "'--bogus'"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let one = refused(&["enr", "extra"], dir.path());
+    assert_eq!(one, "unexpected argument 'extra' found");
+}
+
+#[test]
+fn a_flag_that_is_given_twice_counts_as_it_is_given_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let verbose = |flags: &[&str]| {
+        let all: Vec<&str> = ["version"].iter().chain(flags).copied().collect();
+        trireme(&all, &[], dir.path()).unwrap().lines().count() > 1
+    };
+    assert!(verbose(&["--verbose=false", "--verbose"]));
+    assert!(!verbose(&["--verbose", "--verbose=false"]));
+}
+
+#[test]
 fn commands_without_an_action_of_their_own_show_their_help() {
     let dir = tempfile::tempdir().unwrap();
     assert!(trireme(&[], &[], dir.path()).unwrap().contains("Usage: trireme"));

@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod completion;
+#[cfg(test)]
 mod create_cluster;
 #[cfg(test)]
 mod help;

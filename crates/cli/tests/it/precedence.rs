@@ -96,3 +96,56 @@ fn a_list_in_the_environment_is_one_text_with_commas() {
     );
     assert!(error.contains("--p2p-tcp-address: \":3610\" is not ip:port"), "{error}");
 }
+
+#[test]
+fn a_complaint_says_which_variable_or_file_the_value_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("trireme.env"), "CHARON_NUM_VALIDATORS=some\n").unwrap();
+    let environment = [
+        ("CHARON_NODES", "four"),
+        ("TRIREME_THRESHOLD", "three"),
+        ("CHARON_THRESHOLD", "3"),
+    ];
+    let error = trireme(&["create", "cluster", "--target-gas-limit=x"], &environment, dir.path())
+        .unwrap_err()
+        .to_string();
+    for (flag, origin) in [
+        ("nodes", " (set by CHARON_NODES)"),
+        ("threshold", " (set by TRIREME_THRESHOLD)"),
+        ("num-validators", " (set by trireme.env)"),
+    ] {
+        let line = error.lines().find(|l| l.contains(&format!("--{flag}: ")));
+        assert!(line.is_some_and(|l| l.ends_with(origin)), "{flag}: {error}");
+    }
+    let line = error.lines().find(|l| l.contains("--target-gas-limit: ")).unwrap();
+    assert!(!line.contains("set by"), "{error}");
+}
+
+#[test]
+fn the_first_of_several_files_counts_and_fills_what_the_others_leave_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let verbose = || trireme(&["version"], &[], dir.path()).map(|out| out.lines().count() > 1);
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("charon.env", "verbose=true\n");
+    assert!(verbose().unwrap());
+    write("charon.yml", "verbose: false\n");
+    assert!(!verbose().unwrap());
+    write("charon.yaml", "verbose: true\n");
+    assert!(verbose().unwrap());
+    write("charon.toml", "verbose = false\n");
+    assert!(!verbose().unwrap());
+    write("charon.json", "{\"verbose\": true}");
+    assert!(verbose().unwrap());
+    // Another setting of ours leaves Charon's file its say.
+    write("trireme.yaml", "nickname: x\n");
+    assert!(verbose().unwrap());
+    write("trireme.json", "{\"verbose\": \"false\"}");
+    assert!(!verbose().unwrap());
+}
+
+#[test]
+fn what_stands_behind_two_dashes_does_not_take_the_environment_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = trireme(&["version", "--", "ignored"], &[("CHARON_VERBOSE", "true")], dir.path()).unwrap();
+    assert!(out.lines().count() > 1, "{out}");
+}
