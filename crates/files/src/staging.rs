@@ -4,7 +4,6 @@
 //! 0700. One process at a time has it. Dropped before its commit it is removed, unless it is held.
 
 use std::{
-    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -16,7 +15,7 @@ use crate::{
     FileError, STAGING,
     commit::{self, Finished, JOURNAL},
     journal::{Journal, Step, is_plain},
-    keyfile::create_folder_all,
+    keyfile::{create_folder_all, ensure_absent_or_empty},
     port::{FileSystem, FolderLock, Kind},
 };
 
@@ -199,15 +198,19 @@ impl<'fs> Staging<'fs> {
     /// Call [`Staging::seal`] before.
     ///
     /// # Errors
-    /// Before the journal is written, nothing has changed; afterwards the next command goes on.
+    /// If a place is taken, or the disk refuses. Before the journal is written, nothing has changed; afterwards the next
+    /// command goes on.
     pub fn commit(mut self, steps: Vec<Step>) -> Result<(), FileError> {
         let mut files = Vec::new();
-        let mut folders = BTreeSet::new();
         for step in &steps {
             let place = self.place(step.path())?;
-            if let Step::Move(path) | Step::Replace(path) = step {
-                self.files_below(path, &place, &mut files)?;
-                folders.extend(self.target.join(path).parent().map(Path::to_path_buf));
+            match step {
+                Step::Move(path) => {
+                    ensure_absent_or_empty(self.fs, &self.target.join(path))?;
+                    self.files_below(path, &place, &mut files)?;
+                }
+                Step::Replace(path) => self.files_below(path, &place, &mut files)?,
+                Step::Remove(_) => {}
             }
         }
         let journal = Journal { steps, files };

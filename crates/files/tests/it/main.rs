@@ -1,0 +1,6 @@
+//! Files that hold keys, stopped anywhere.
+
+#[cfg(test)]
+mod keyfile;
+#[cfg(test)]
+mod staging;
