@@ -253,7 +253,7 @@ impl Runner {
 
     async fn apply(&mut self, effect: Effect<ValueHash>) -> Result<(), ConsensusError> {
         match effect {
-            Effect::Broadcast(draft) => self.broadcast(draft).await,
+            Effect::Broadcast(draft) => self.broadcast(draft),
             Effect::SetTimer { round } => {
                 let at = self.timer.set(round, self.consensus.parts.clock.now());
                 self.due = Some((round, at));
@@ -288,13 +288,11 @@ impl Runner {
         }
     }
 
-    async fn broadcast(&mut self, draft: Draft<ValueHash>) -> Result<(), ConsensusError> {
+    fn broadcast(&mut self, draft: Draft<ValueHash>) -> Result<(), ConsensusError> {
         let parts = &self.consensus.parts;
-        let (duty, vote, key) = (self.entry.duty, draft.vote, Arc::clone(&parts.key));
-        let seal = call(parts.compute.as_ref(), lane(duty.kind), move || {
-            wire::seal(duty, &vote, &key)
-        })
-        .await?;
+        let duty = self.entry.duty;
+        // A signature takes less time than the way to the pool and back, which three messages of an instance would make.
+        let seal = wire::seal(duty, &draft.vote, &parts.key);
         let msg = draft.sealed(seal);
         let frame = wire::frame(&msg, &self.values).ok_or(ConsensusError::UnknownValue(duty))?;
         if let Some(sniffed) = &mut self.sniffed {
