@@ -18,6 +18,7 @@ pub mod deposit;
 pub mod eip712;
 pub mod folder;
 mod hash;
+pub mod invite;
 mod json;
 mod lock;
 mod merkle;

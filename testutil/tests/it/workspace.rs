@@ -75,6 +75,11 @@ const ROOMS: &[Room] = &[
         never: IO,
     },
     Room {
+        name: "remote",
+        ours: &["cluster"],
+        never: &["axum", "libp2p", "sled", "clap"],
+    },
+    Room {
         name: "core",
         ours: &["proto", "eth2", "tbls", "qbft", "keys"],
         never: &["libp2p", "axum", "hyper", "sled", "reqwest"],
@@ -129,7 +134,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "cli",
-        ours: &["node", "devnet", "cluster", "files", "keys", "eth2", "tbls", "p2p", "telemetry"],
+        ours: &["node", "devnet", "cluster", "files", "remote", "keys", "eth2", "tbls", "p2p", "telemetry"],
         never: &["libp2p", "sled"],
     },
     Room {
