@@ -28,9 +28,9 @@ pub struct DepositData {
 /// Gwei of one ETH.
 pub const ETH: u64 = 1_000_000_000;
 /// What activates a validator.
-const ACTIVATION: u64 = 32 * ETH;
+pub(crate) const ACTIVATION: u64 = 32 * ETH;
 /// Most that a compounding validator holds.
-const COMPOUNDING_MAX: u64 = 2048 * ETH;
+pub(crate) const COMPOUNDING_MAX: u64 = 2048 * ETH;
 /// Version of the deposit tool whose format this is.
 const TOOL_VERSION: &str = "2.7.0";
 /// Largest file that is looked at, in bytes: 65,536 validators take half of it.
@@ -319,7 +319,11 @@ pub fn merged<'a>(
     if before != after {
         let text = |set: BTreeSet<u64>| {
             let gwei: Vec<String> = set.iter().map(|a| format!("{a} gwei")).collect();
-            if gwei.is_empty() { "nothing".to_owned() } else { gwei.join(", ") }
+            if gwei.is_empty() {
+                "nothing".to_owned()
+            } else {
+                gwei.join(", ")
+            }
         };
         return Err(DepositError::OtherAmounts {
             old: text(before),
@@ -393,10 +397,7 @@ mod tests {
             amounts_of_ceremony(&[], true, Version::V1_10),
             [ETH, 8 * ETH, 32 * ETH, 256 * ETH]
         );
-        assert_eq!(
-            amounts_of_ceremony(&[16 * ETH; 2], false, Version::V1_6),
-            [16 * ETH]
-        );
+        assert_eq!(amounts_of_ceremony(&[16 * ETH; 2], false, Version::V1_6), [16 * ETH]);
     }
 
     fn network() -> Network {

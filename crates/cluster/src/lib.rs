@@ -20,6 +20,7 @@ pub mod folder;
 mod hash;
 pub mod invite;
 mod json;
+pub mod json_schema;
 mod lock;
 mod merkle;
 mod network;

@@ -9,4 +9,6 @@ mod examples;
 #[cfg(test)]
 mod folders;
 #[cfg(test)]
+mod schemas;
+#[cfg(test)]
 mod vectors;

@@ -88,6 +88,7 @@ fn check_bytes(e: &Entry, write: impl FnOnce(usize) -> Vec<u8>) {
 fn cluster_definition() {
     each("cluster", "cluster-definition", |e| {
         let parsed = Definition::from_json(&e.bytes());
+        crate::schemas::agree(e.name(), false, &e.bytes(), parsed.as_ref().map(drop));
         check_verdict(
             e,
             parsed.clone().map(drop),
@@ -109,6 +110,7 @@ fn cluster_definition() {
 fn cluster_lock() {
     each("cluster", "cluster-lock", |e| {
         let parsed = Lock::from_json(&e.bytes());
+        crate::schemas::agree(e.name(), true, &e.bytes(), parsed.as_ref().map(drop));
         check_verdict(
             e,
             parsed.clone().map(drop),
