@@ -61,6 +61,23 @@ pub fn parse_checksummed(text: &str) -> Result<[u8; 20], AddressError> {
     }
 }
 
+/// The twenty bytes of an address whose letters are all of one case, or carry its checksum.
+///
+/// # Errors
+/// If it is no address, or of mixed case that is not its checksum: most likely a digit is wrong.
+pub fn parse_unless_mistyped(text: &str) -> Result<[u8; 20], AddressError> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let (upper, lower) = (
+        digits.bytes().any(|b| b.is_ascii_uppercase()),
+        digits.bytes().any(|b| b.is_ascii_lowercase()),
+    );
+    if upper && lower {
+        parse_checksummed(text)
+    } else {
+        parse(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +93,8 @@ mod tests {
             assert!(parse_checksummed(text).is_ok(), "{text}");
             assert!(parse_checksummed(&text.to_lowercase()).is_err(), "{text}");
             assert!(parse(&text.to_lowercase()).is_ok(), "{text}");
+            assert!(parse_unless_mistyped(text).is_ok() && parse_unless_mistyped(&text.to_lowercase()).is_ok());
+            assert!(parse_unless_mistyped(&text.replace('B', "b")).is_err(), "{text}");
         }
         assert!(parse("5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed").is_err());
         assert!(parse("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeA").is_err());

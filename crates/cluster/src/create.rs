@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use trireme_keys::{
     Enr, EnrAddress, IdentityKey, Keystore,
-    keystore::{Cost, Nonces},
+    keystore::{Cost, DerivedKey, Nonces},
 };
 use trireme_tbls::{SecretKey, aggregate, split};
 use zeroize::Zeroizing;
@@ -86,6 +86,29 @@ pub struct File {
     pub mode: u32,
     /// The bytes; wiped on drop, for some are secret.
     pub content: Zeroizing<Vec<u8>>,
+}
+
+/// A keystore with its password file, and the check of what was read back.
+pub struct SealedKeystore {
+    /// Keystore, then password.
+    pub files: [File; 2],
+    /// For the keystore's content.
+    pub check: KeystoreCheck,
+}
+
+/// Knows what a keystore must hold, with the key still in hand that its password gave.
+pub struct KeystoreCheck {
+    key: DerivedKey,
+    secret: Zeroizing<[u8; 32]>,
+}
+
+impl KeystoreCheck {
+    /// Whether these bytes are a keystore whose checksum fits and which holds the secret.
+    #[must_use]
+    pub fn holds(&self, keystore: &[u8]) -> bool {
+        let opened = Keystore::from_json(keystore).and_then(|keystore| keystore.open_with(&self.key));
+        opened.is_ok_and(|secret| *secret == *self.secret)
+    }
 }
 
 /// Why no cluster is created.
@@ -426,18 +449,31 @@ impl NodeFolder {
         &self.common
     }
 
+    /// As [`NodeFolder::common_files`], given away.
+    #[must_use]
+    pub fn into_common_files(self) -> Vec<File> {
+        self.common
+    }
+
     /// Keystore and password of the share of one validator; `None` past the last. At full cost about 0.1 s.
     #[must_use]
     pub fn keystore_files(&self, validator: usize, cost: Cost) -> Option<[File; 2]> {
+        self.sealed_keystore(validator, cost).map(|sealed| sealed.files)
+    }
+
+    /// As [`NodeFolder::keystore_files`], with what it takes to check the keystore once it was read back from the disk.
+    #[must_use]
+    pub fn sealed_keystore(&self, validator: usize, cost: Cost) -> Option<SealedKeystore> {
         let share = self.shares.get(validator)?;
         let name = match cost {
             Cost::Full => format!("validator_keys/keystore-{validator}"),
             Cost::Insecure => format!("validator_keys/keystore-insecure-{validator}"),
         };
         let public = share.secret.public_key().to_bytes();
-        let keystore = Keystore::encrypt(&share.secret.to_bytes(), &public, &share.password, cost, &share.nonces);
+        let secret = share.secret.to_bytes();
+        let (keystore, key) = Keystore::encrypt_keeping_key(&secret, &public, &share.password, cost, &share.nonces);
         let password = share.password.as_bytes().to_vec();
-        Some([
+        let files = [
             File {
                 path: format!("{name}.json"),
                 mode: 0o444,
@@ -448,7 +484,11 @@ impl NodeFolder {
                 mode: 0o400,
                 content: Zeroizing::new(password),
             },
-        ])
+        ];
+        Some(SealedKeystore {
+            files,
+            check: KeystoreCheck { key, secret },
+        })
     }
 
     /// Every file of the folder, in the order in which it is safe to write them: the lock last, for its presence says that

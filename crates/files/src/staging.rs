@@ -16,7 +16,7 @@ use crate::{
     commit::{self, Finished, JOURNAL},
     journal::{Journal, Step, is_plain},
     keyfile::{create_folder_all, ensure_absent_or_empty},
-    port::{FileSystem, FolderLock, Kind},
+    port::{FileSystem, FolderLock, Kind, Status},
 };
 
 /// Name, in the staging folder, of the note on what a held run waits for.
@@ -140,12 +140,27 @@ impl<'fs> Staging<'fs> {
             .map_err(|e| FileError::of(self.fs, "read", &place, e))
     }
 
-    /// Names in a staged folder, sorted; none if it is not there.
+    /// What is staged at a path; `None` for nothing.
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    pub fn status(&self, path: &str) -> Result<Option<Status>, FileError> {
+        let place = self.place(path)?;
+        self.fs
+            .status(&place)
+            .map_err(|e| FileError::of(self.fs, "looked at", &place, e))
+    }
+
+    /// Names in a staged folder, sorted; none if it is not there. The empty path stands for all that is staged.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn list(&self, path: &str) -> Result<Vec<String>, FileError> {
-        let place = self.place(path)?;
+        let place = if path.is_empty() {
+            self.root.clone()
+        } else {
+            self.place(path)?
+        };
         match self.fs.list(&place) {
             Ok(names) => Ok(names),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

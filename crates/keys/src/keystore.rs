@@ -101,7 +101,9 @@ pub enum KeystoreError {
     #[error("keystore parameter {0} is missing or ill-formed")]
     Parameter(&'static str),
     /// A cost that no keystore needs.
-    #[error("keystore parameter {what} is {found}, more than the {most} that are allowed; the file may be hostile, so it is not opened")]
+    #[error(
+        "keystore parameter {what} is {found}, more than the {most} that are allowed; the file may be hostile, so it is not opened"
+    )]
     Cost {
         /// Which.
         what: &'static str,
@@ -209,6 +211,18 @@ impl Keystore {
     /// Encrypts `secret`. `pubkey` is the compressed BLS public key of the secret, which this crate cannot compute.
     #[must_use]
     pub fn encrypt(secret: &[u8; 32], pubkey: &[u8; 48], password: &str, cost: Cost, nonces: &Nonces) -> Self {
+        Self::encrypt_keeping_key(secret, pubkey, password, cost, nonces).0
+    }
+
+    /// As [`Keystore::encrypt`], with the key that the password gave, to check later what was read back from a disk.
+    #[must_use]
+    pub fn encrypt_keeping_key(
+        secret: &[u8; 32],
+        pubkey: &[u8; 48],
+        password: &str,
+        cost: Cost,
+        nonces: &Nonces,
+    ) -> (Self, DerivedKey) {
         let key = pbkdf2_key(&normalised(password), &nonces.salt, cost.rounds());
         let (cipher_key, mac_key) = key.split_at(16);
         let mut text = *secret;
@@ -216,7 +230,7 @@ impl Keystore {
         if let Ok(mut cipher) = Ctr128BE::<Aes128>::new_from_slices(cipher_key, &nonces.iv) {
             cipher.apply_keystream(&mut text);
         }
-        Self {
+        let keystore = Self {
             crypto: Crypto {
                 checksum: Module {
                     function: "sha256".into(),
@@ -252,7 +266,16 @@ impl Keystore {
                 .to_string()
                 .to_uppercase(),
             version: 4,
-        }
+        };
+        (keystore, DerivedKey(key))
+    }
+
+    /// Opens the keystore with the key itself, at no cost.
+    ///
+    /// # Errors
+    /// [`KeystoreError::WrongPassword`] if the checksum does not fit, or what is wrong with the keystore.
+    pub fn open_with(&self, key: &DerivedKey) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+        self.open(key.0.as_slice(), &self.encrypted()?)
     }
 
     /// The JSON text: one space per level, no line end behind it.
@@ -294,35 +317,52 @@ impl Keystore {
     }
 
     fn decrypt_with(&self, password: &str) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
-        let Crypto {
-            checksum: sum,
-            cipher,
-            kdf,
-        } = &self.crypto;
-        supported("checksum", &sum.function, "sha256")?;
-        supported("cipher", &cipher.function, "aes-128-ctr")?;
-        let text = hex::decode(&cipher.message).map_err(|_| KeystoreError::Parameter("cipher.message"))?;
-        if text.len() != 32 {
-            return Err(KeystoreError::SecretLength(text.len()));
-        }
-        let key = match kdf {
+        let text = self.encrypted()?;
+        let key = match &self.crypto.kdf {
             Some(kdf) => kdf.derive(password)?,
             // Without key derivation the password itself is the key.
             None => Zeroizing::new(password.as_bytes().to_vec()),
         };
+        self.open(&key, &text)
+    }
+
+    /// The encrypted secret, if it is one of 32 bytes in the way that we know.
+    fn encrypted(&self) -> Result<[u8; 32], KeystoreError> {
+        let Crypto {
+            checksum: sum, cipher, ..
+        } = &self.crypto;
+        supported("checksum", &sum.function, "sha256")?;
+        supported("cipher", &cipher.function, "aes-128-ctr")?;
+        let text = hex::decode(&cipher.message).map_err(|_| KeystoreError::Parameter("cipher.message"))?;
+        let len = text.len();
+        text.try_into().map_err(|_| KeystoreError::SecretLength(len))
+    }
+
+    fn open(&self, key: &[u8], text: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+        let Crypto {
+            checksum: sum, cipher, ..
+        } = &self.crypto;
         let (Some(cipher_key), Some(mac_key)) = (key.get(..16), key.get(16..32)) else {
             return Err(KeystoreError::Parameter("kdf.params.dklen"));
         };
-        if !sum.message.eq_ignore_ascii_case(&hex::encode(checksum(mac_key, &text))) {
+        if !sum.message.eq_ignore_ascii_case(&hex::encode(checksum(mac_key, text))) {
             return Err(KeystoreError::WrongPassword);
         }
         let iv = hex::decode(&cipher.params.iv).map_err(|_| KeystoreError::Parameter("cipher.params.iv"))?;
         let mut stream = Ctr128BE::<Aes128>::new_from_slices(cipher_key, &iv)
             .map_err(|_| KeystoreError::Parameter("cipher.params.iv"))?;
-        let mut secret = Zeroizing::new([0; 32]);
-        secret.copy_from_slice(&text);
+        let mut secret = Zeroizing::new(*text);
         stream.apply_keystream(secret.as_mut_slice());
         Ok(secret)
+    }
+}
+
+/// The key that a password gave for one keystore. It opens that keystore without the password's cost.
+pub struct DerivedKey(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for DerivedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DerivedKey(***)")
     }
 }
 
@@ -510,6 +550,21 @@ mod tests {
         let places: Vec<_> = order.iter().map(|k| text.find(&format!("\"{k}\"")).unwrap()).collect();
         assert!(places.is_sorted());
         assert!(text.starts_with("{\n \"crypto\": {\n  \"checksum\""), "{text}");
+    }
+
+    #[test]
+    fn the_derived_key_opens_its_own_keystore_alone() {
+        let make = |salt: u8| {
+            let nonces = Nonces {
+                salt: [salt; 32],
+                ..NONCES
+            };
+            Keystore::encrypt_keeping_key(&[9; 32], &[0; 48], "x", Cost::Insecure, &nonces)
+        };
+        let ((keystore, key), (_, other)) = (make(1), make(2));
+        assert_eq!(*keystore.open_with(&key).unwrap(), [9; 32]);
+        assert_eq!(keystore.open_with(&other), Err(KeystoreError::WrongPassword));
+        assert_eq!(*keystore.decrypt(b"x").unwrap(), [9; 32]);
     }
 
     #[test]
