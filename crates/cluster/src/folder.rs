@@ -37,7 +37,9 @@ pub enum FolderError {
         source: KeystoreError,
     },
     /// A name without a number, where the order of the names counts.
-    #[error("keystore {0} has no number in its name, as keystore-0.json has; the numbers say which key belongs to which validator")]
+    #[error(
+        "keystore {0} has no number in its name, as keystore-0.json has; the numbers say which key belongs to which validator"
+    )]
     NoIndex(String),
     /// Two names with one number.
     #[error("keystores {first} and {second} have the same number; remove one of them")]
@@ -104,7 +106,8 @@ pub enum FolderError {
 /// Whether a file of this name counts as a share's keystore.
 #[must_use]
 pub fn is_keystore_name(name: &str) -> bool {
-    name.strip_prefix("keystore-").is_some_and(|rest| rest.ends_with(".json"))
+    name.strip_prefix("keystore-")
+        .is_some_and(|rest| rest.ends_with(".json"))
 }
 
 /// The number in a keystore's file name, `keystore-7.json` or `keystore-insecure-7.json`. What stands around that does not

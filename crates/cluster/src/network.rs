@@ -151,11 +151,7 @@ holesky 0x01017000 17000 1696000704 0x04017000
     fn exits_are_signed_under_capella() {
         let hoodi = Networks::known().by_name("hoodi").unwrap().clone();
         let root = [7; 32];
-        let expected = trireme_eth2::compute_domain(
-            [4, 0, 0, 0],
-            ForkVersion([0x40, 0, 0x09, 0x10]),
-            Root(root),
-        );
+        let expected = trireme_eth2::compute_domain([4, 0, 0, 0], ForkVersion([0x40, 0, 0x09, 0x10]), Root(root));
         assert_eq!(hoodi.exit_domain(root), Some(expected.0));
         assert!(!hoodi.has_value());
         assert!(Networks::known().by_name("gnosis").unwrap().has_value());

@@ -17,11 +17,10 @@ use crate::{
     address,
     definition::{Creator, Definition, Operator},
     eip712,
-    json::ParseError,
     lock::{Lock, Registration},
     merkle::HashError,
     network::Networks,
-    version::Version,
+    version::{self, Version},
     view::{Cluster, ClusterError},
     wallets::{Standing, Wallets},
 };
@@ -81,6 +80,18 @@ pub enum VerifyError {
         operator: usize,
     },
 }
+
+/// What comes first. Every check is made either way; only which of several faults is named depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As a node that starts, and as a ceremony.
+    HashesFirst,
+    /// As `create cluster` with a definition.
+    SignaturesFirst,
+}
+
+pub(crate) const MISSING: &str = "missing";
+pub(crate) const UNEXPECTED: &str = "there although this schema has none";
 
 struct Hashes<'a>(Option<&'a HashError>);
 
@@ -216,6 +227,23 @@ fn fits(
 }
 
 impl Definition {
+    /// Checks hashes and wallets' signatures, in the given order.
+    ///
+    /// # Errors
+    /// [`VerifyError`] for the first check that fails.
+    pub fn verify(&self, order: Order, networks: &Networks, wallets: &Wallets) -> Result<(), VerifyError> {
+        match order {
+            Order::HashesFirst => {
+                self.verify_hashes()?;
+                Ok(self.verify_signatures_with(networks, wallets)?)
+            }
+            Order::SignaturesFirst => {
+                self.verify_signatures_with(networks, wallets)?;
+                self.verify_hashes()
+            }
+        }
+    }
+
     /// Checks both hashes.
     ///
     /// # Errors
@@ -242,7 +270,7 @@ impl Definition {
     /// # Errors
     /// [`DefinitionError`] for the first that is wrong.
     pub fn verify_signatures_with(&self, networks: &Networks, wallets: &Wallets) -> Result<(), DefinitionError> {
-        if self.version <= Version::V1_2 {
+        if self.version.schema().wallets == version::Wallets::Forgotten {
             let none = self
                 .operators
                 .iter()
@@ -307,20 +335,21 @@ impl Definition {
 
     /// What the wallet signs; `None` if the schema has no such signature.
     pub(crate) fn wallet_digest(&self, who: Who, what: What, chain_id: u64) -> Option<[u8; 32]> {
-        if self.version <= Version::V1_2 {
-            return None;
-        }
-        let hash = &self.config_hash;
-        match (who, what) {
-            (Who::Operator(_), What::Config) if self.version == Version::V1_3 => {
+        let (hash, wallets) = (&self.config_hash, self.version.schema().wallets);
+        match (who, what, wallets) {
+            (_, _, version::Wallets::Forgotten)
+            | (Who::Creator, What::Config, version::Wallets::ConfigHash)
+            | (Who::Creator, What::Enr, _) => None,
+            (Who::Operator(_), What::Config, version::Wallets::ConfigHash) => {
                 Some(eip712::config_digest(hash, chain_id))
             }
-            (Who::Operator(_), What::Config) => Some(eip712::operator_config_digest(hash, chain_id)),
-            (Who::Operator(at), What::Enr) => Some(eip712::enr_digest(&self.operators.get(at)?.enr, chain_id)),
-            (Who::Creator, What::Config) if self.version > Version::V1_3 => {
+            (Who::Operator(_), What::Config, version::Wallets::Typed | version::Wallets::Several) => {
+                Some(eip712::operator_config_digest(hash, chain_id))
+            }
+            (Who::Operator(at), What::Enr, _) => Some(eip712::enr_digest(&self.operators.get(at)?.enr, chain_id)),
+            (Who::Creator, What::Config, version::Wallets::Typed | version::Wallets::Several) => {
                 Some(eip712::creator_config_digest(hash, chain_id))
             }
-            (Who::Creator, What::Config | What::Enr) => None,
         }
     }
 
@@ -350,7 +379,7 @@ impl Definition {
             config_signature,
         } = &self.creator;
         let (who, what) = (Who::Creator, What::Config);
-        if self.version == Version::V1_3 {
+        if !self.version.schema().creator {
             return match config_signature.is_empty() {
                 true => Ok(()),
                 false => Err(DefinitionError::Unexpected {
@@ -382,7 +411,10 @@ impl Definition {
 
     /// Empty, or 65 bytes, or from schema v1.11 on up to 32 signatures side by side (of a smart-contract wallet).
     pub(crate) fn length_fits(&self, signature: &[u8]) -> bool {
-        let most = if self.version >= Version::V1_11 { 32 } else { 1 };
+        let most = match self.version.schema().wallets {
+            version::Wallets::Several => 32,
+            version::Wallets::Forgotten | version::Wallets::ConfigHash | version::Wallets::Typed => 1,
+        };
         signature.len().is_multiple_of(65) && signature.len() <= most * 65
     }
 }
@@ -416,31 +448,61 @@ impl Lock {
     /// # Errors
     /// [`VerifyError`] for the first check that fails.
     pub fn verify_with(&self, networks: &Networks, wallets: &Wallets) -> Result<Cluster, VerifyError> {
-        self.verify_hashes()?;
+        self.verify_in(Order::HashesFirst, networks, wallets)
+    }
+
+    /// As [`Lock::verify_with`], in the given order.
+    ///
+    /// # Errors
+    /// [`VerifyError`] for the first check that fails.
+    pub fn verify_in(&self, order: Order, networks: &Networks, wallets: &Wallets) -> Result<Cluster, VerifyError> {
+        match order {
+            Order::HashesFirst => {
+                self.verify_hashes()?;
+                self.verify_signatures(networks, wallets)
+            }
+            Order::SignaturesFirst => {
+                let cluster = self.verify_signatures(networks, wallets)?;
+                self.verify_hashes()?;
+                Ok(cluster)
+            }
+        }
+    }
+
+    /// Checks every signature, and that the public shares fit the public keys. The lock hash that was signed is computed
+    /// anew; the config hash that wallets signed is the one in memory.
+    ///
+    /// # Errors
+    /// [`VerifyError`] for the first check that fails.
+    pub fn verify_signatures(&self, networks: &Networks, wallets: &Wallets) -> Result<Cluster, VerifyError> {
         self.definition.verify_signatures_with(networks, wallets)?;
-        let version = self.definition.version;
         if self.signature_aggregate.is_empty() {
-            return if version <= Version::V1_1 {
+            return if self.definition.version.schema().aggregate_optional {
                 Ok(self.cluster()?)
             } else {
-                Err(VerifyError::Aggregate("missing"))
+                Err(VerifyError::Aggregate(MISSING))
             };
         }
-        let cluster = self.cluster()?;
-        let lock_hash = self.compute_lock_hash().map_err(|e| VerifyError::LockHash(Some(e)))?;
+        let (threshold, keys) = self.decoded_keys()?;
+        // It covers all that is checked with the weights. A lock that cannot be hashed is refused below in any case.
+        let lock_hash = self.compute_lock_hash();
         let seed: [u8; 32] = Sha256::new()
             .chain_update(b"weights of a batch over lock ")
-            .chain_update(lock_hash)
+            .chain_update(lock_hash.as_ref().unwrap_or(&[0; 32]))
             .finalize()
             .into();
-        let all: Vec<(PublicKey, &[PublicKey])> = cluster
-            .validators
+        let all: Vec<(PublicKey, &[PublicKey])> = keys
             .iter()
             .map(|v| (v.public_key, v.public_shares.as_slice()))
             .collect();
-        trireme_tbls::shares_fit(&all, cluster.threshold, &seed).map_err(VerifyError::Shares)?;
+        trireme_tbls::shares_fit(&all, threshold, &seed).map_err(VerifyError::Shares)?;
+        drop(all);
+        let lock_hash = lock_hash.map_err(|e| VerifyError::LockHash(Some(e)))?;
+        let mut cluster = self.without_operators(threshold, keys)?;
         self.verify_aggregate(&cluster, &lock_hash)?;
         self.verify_registrations(&cluster, &seed)?;
+        self.verify_node_signature_count()?;
+        cluster.operators = self.operators()?;
         self.verify_node_signatures(&cluster, &lock_hash)?;
         Ok(cluster)
     }
@@ -461,14 +523,14 @@ impl Lock {
     }
 
     pub(crate) fn verify_registrations(&self, cluster: &Cluster, seed: &[u8; 32]) -> Result<(), VerifyError> {
-        let has_registrations = self.definition.version >= Version::V1_7;
+        let has_registrations = self.definition.version.schema().registrations;
         let mut signed: Vec<([u8; 32], PublicKey, Signature)> = Vec::new();
         for (validator, (raw, decoded)) in self.validators.iter().zip(&cluster.validators).enumerate() {
             let error = |problem| VerifyError::Registration { validator, problem };
             let registration = &raw.registration;
             if !has_registrations {
                 if *registration != Registration::default() {
-                    return Err(error("there although this schema has none"));
+                    return Err(error(UNEXPECTED));
                 }
                 continue;
             }
@@ -476,7 +538,7 @@ impl Lock {
                 || registration.fee_recipient.is_empty()
                 || registration.pubkey.is_empty()
             {
-                return Err(error("missing"));
+                return Err(error(MISSING));
             }
             // The message is rebuilt: what counts is the definition's fee recipient and the group key.
             let message = Registration {
@@ -505,16 +567,22 @@ impl Lock {
         })
     }
 
-    pub(crate) fn verify_node_signatures(&self, cluster: &Cluster, lock_hash: &[u8; 32]) -> Result<(), VerifyError> {
-        let expected = if self.definition.version >= Version::V1_7 {
-            cluster.operators.len()
+    fn verify_node_signature_count(&self) -> Result<(), VerifyError> {
+        let expected = if self.definition.version.schema().node_signatures {
+            self.definition.operators.len()
         } else {
             0
         };
         let found = self.node_signatures.len();
-        if found != expected {
-            return Err(VerifyError::NodeSignatureCount { found, expected });
+        if found == expected {
+            Ok(())
+        } else {
+            Err(VerifyError::NodeSignatureCount { found, expected })
         }
+    }
+
+    pub(crate) fn verify_node_signatures(&self, cluster: &Cluster, lock_hash: &[u8; 32]) -> Result<(), VerifyError> {
+        self.verify_node_signature_count()?;
         for (at, (signature, operator)) in self.node_signatures.iter().zip(&cluster.operators).enumerate() {
             if recover(lock_hash, signature) != Ok(operator.peer_id.public_key()) {
                 return Err(VerifyError::NodeSignature { operator: at });
@@ -526,63 +594,4 @@ impl Lock {
 
 fn decode_signature(bytes: &[u8]) -> Option<Signature> {
     Signature::from_bytes(&<[u8; 96]>::try_from(bytes).ok()?).ok()
-}
-
-/// Why a lock file cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
-    /// It cannot be read.
-    #[error("the cluster lock cannot be read: {0}")]
-    Parse(#[from] ParseError),
-    /// It is not right.
-    #[error(
-        "the cluster lock does not verify: {0}; get the file again from whoever created the cluster (--no-verify loads it all the same)"
-    )]
-    Verify(#[from] VerifyError),
-    /// It is of no use even without verification.
-    #[error("the cluster lock cannot be used: {0}")]
-    Unusable(#[from] ClusterError),
-}
-
-/// A lock file that was read.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// As it stands in the file.
-    pub lock: Lock,
-    /// In the form for use.
-    pub cluster: Cluster,
-    /// What verification found, where it was only asked to warn.
-    pub warning: Option<VerifyError>,
-}
-
-/// Whether a lock that does not verify is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strictness {
-    /// It is refused.
-    Refuse,
-    /// It is used with a warning (`--no-verify`).
-    Warn,
-}
-
-/// Reads, verifies and decodes a lock file's content.
-///
-/// # Errors
-/// If it cannot be read or used, or does not verify under [`Strictness::Refuse`].
-pub fn load_lock(bytes: &[u8], networks: &Networks, strictness: Strictness) -> Result<Loaded, LoadError> {
-    let lock = Lock::from_json(bytes)?;
-    match lock.verify(networks) {
-        Ok(cluster) => Ok(Loaded {
-            lock,
-            cluster,
-            warning: None,
-        }),
-        Err(error) => match strictness {
-            Strictness::Refuse => Err(error.into()),
-            Strictness::Warn => Ok(Loaded {
-                cluster: lock.cluster()?,
-                lock,
-                warning: Some(error),
-            }),
-        },
-    }
 }

@@ -1,11 +1,13 @@
 //! A lock in the form that a node works with: keys decoded and checked, peers named, numbers in range.
 
+use std::collections::BTreeSet;
+
 use trireme_keys::{Enr, K1PublicKey, PeerId, peer_name};
 use trireme_tbls::PublicKey;
 
 use crate::{
     address,
-    lock::{Lock, Registration},
+    lock::{DistributedValidator, Lock, Registration},
 };
 
 /// Most operators: share indices are one byte and begin at 1.
@@ -158,18 +160,39 @@ impl Lock {
     /// # Errors
     /// [`ClusterError`] for the first thing that no node could work with.
     pub fn cluster(&self) -> Result<Cluster, ClusterError> {
+        let (threshold, keys) = self.decoded_keys()?;
+        let mut cluster = self.without_operators(threshold, keys)?;
+        cluster.operators = self.operators()?;
+        Ok(cluster)
+    }
+
+    /// The cluster without its operators, from its threshold and keys.
+    pub(crate) fn without_operators(&self, threshold: u8, keys: Vec<ValidatorKeys>) -> Result<Cluster, ClusterError> {
         let definition = &self.definition;
         let fork_version = <[u8; 4]>::try_from(definition.fork_version.as_slice())
             .map_err(|_| ClusterError::ForkVersion(definition.fork_version.len()))?;
-        let operators = self.operators()?;
-        let threshold = u8::try_from(definition.threshold)
-            .ok()
-            .filter(|t| *t >= 1 && usize::from(*t) <= operators.len())
-            .ok_or(ClusterError::Threshold {
-                threshold: definition.threshold,
-                operators: operators.len(),
-            })?;
-        let validators = self.decoded_validators(operators.len())?;
+        let validators = keys
+            .into_iter()
+            .zip(self.validators.iter().zip(&definition.validators))
+            .enumerate()
+            .map(|(at, (keys, (validator, pair)))| {
+                let parsed = |text: &str| match text {
+                    // Old locks may leave an address out.
+                    "" => Ok([0; 20]),
+                    text => address::parse(text).map_err(|source| ClusterError::Address { validator: at, source }),
+                };
+                Ok(ClusterValidator {
+                    public_key: keys.public_key,
+                    public_key_bytes: keys.public_key_bytes,
+                    public_shares: keys.public_shares,
+                    fee_recipient: parsed(&pair.fee_recipient)?,
+                    withdrawal_address: parsed(&pair.withdrawal)?,
+                    registration: Some(&validator.registration)
+                        .filter(|r| !r.signature.is_empty())
+                        .cloned(),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         let mut lock_hash = [0; 32];
         if self.lock_hash.len() == 32 {
             lock_hash.copy_from_slice(&self.lock_hash);
@@ -179,7 +202,7 @@ impl Lock {
             lock_hash,
             fork_version,
             threshold,
-            operators,
+            operators: Vec::new(),
             validators,
             consensus_protocol: definition.consensus_protocol.clone(),
             target_gas_limit: definition.target_gas_limit,
@@ -187,7 +210,8 @@ impl Lock {
         })
     }
 
-    fn operators(&self) -> Result<Vec<ClusterOperator>, ClusterError> {
+    /// Every operator's record, decoded.
+    pub(crate) fn operators(&self) -> Result<Vec<ClusterOperator>, ClusterError> {
         let listed = &self.definition.operators;
         if listed.is_empty() || listed.len() > MAX_OPERATORS {
             return Err(ClusterError::OperatorCount(listed.len()));
@@ -211,65 +235,70 @@ impl Lock {
         Ok(operators)
     }
 
-    fn decoded_validators(&self, operators: usize) -> Result<Vec<ClusterValidator>, ClusterError> {
+    /// The threshold, and every validator's keys, decoded; in the order of the lock's own checks.
+    pub(crate) fn decoded_keys(&self) -> Result<(u8, Vec<ValidatorKeys>), ClusterError> {
+        let operators = self.definition.operators.len();
+        if operators == 0 || operators > MAX_OPERATORS {
+            return Err(ClusterError::OperatorCount(operators));
+        }
         let expected = self.definition.num_validators;
         let found = self.validators.len();
-        let addresses = &self.definition.validators;
-        if u64::try_from(found) != Ok(expected) || addresses.len() != found || found == 0 {
+        if u64::try_from(found) != Ok(expected) || self.definition.validators.len() != found || found == 0 {
             return Err(ClusterError::ValidatorCount { found, expected });
         }
-        let mut seen = std::collections::BTreeSet::new();
-        self.validators
-            .iter()
-            .zip(addresses)
-            .enumerate()
-            .map(|(at, (validator, pair))| {
-                let (public_key_bytes, public_key) =
-                    point(&validator.public_key).ok_or_else(|| no_key(at, "the public key"))?;
-                if !seen.insert(public_key_bytes) {
-                    return Err(ClusterError::DuplicateValidator(at));
-                }
-                let shares = validator
-                    .public_shares
-                    .iter()
-                    .enumerate()
-                    .map(|(n, bytes)| {
-                        point(bytes).ok_or_else(|| no_key(at, &format!("public share {}", n.saturating_add(1))))
-                    })
-                    .collect::<Result<Vec<_>, _>>()?;
-                if shares.len() != operators {
-                    return Err(ClusterError::ShareCount {
-                        validator: at,
-                        found: shares.len(),
-                        operators,
-                    });
-                }
-                if shares
-                    .iter()
-                    .map(|(b, _)| b)
-                    .collect::<std::collections::BTreeSet<_>>()
-                    .len()
-                    != operators
-                {
-                    return Err(ClusterError::DuplicateShare(at));
-                }
-                let parsed = |text: &str| match text {
-                    // Old locks may leave an address out.
-                    "" => Ok([0; 20]),
-                    text => address::parse(text).map_err(|source| ClusterError::Address { validator: at, source }),
-                };
-                Ok(ClusterValidator {
-                    public_key,
-                    public_key_bytes,
-                    public_shares: shares.into_iter().map(|(_, p)| p).collect(),
-                    fee_recipient: parsed(&pair.fee_recipient)?,
-                    withdrawal_address: parsed(&pair.withdrawal)?,
-                    registration: Some(&validator.registration)
-                        .filter(|r| !r.signature.is_empty())
-                        .cloned(),
-                })
-            })
-            .collect()
+        let mut seen = BTreeSet::new();
+        let keys = self.validators.iter().enumerate().map(|(at, validator)| {
+            let keys = ValidatorKeys::decode(at, validator, operators)?;
+            if seen.insert(keys.public_key_bytes) {
+                Ok(keys)
+            } else {
+                Err(ClusterError::DuplicateValidator(at))
+            }
+        });
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let threshold = self.definition.threshold;
+        u8::try_from(threshold)
+            .ok()
+            .filter(|t| *t >= 1 && usize::from(*t) <= operators)
+            .map(|t| (t, keys))
+            .ok_or(ClusterError::Threshold { threshold, operators })
+    }
+}
+
+/// One validator's points.
+pub(crate) struct ValidatorKeys {
+    pub(crate) public_key: PublicKey,
+    pub(crate) public_key_bytes: [u8; 48],
+    pub(crate) public_shares: Vec<PublicKey>,
+}
+
+impl ValidatorKeys {
+    fn decode(at: usize, validator: &DistributedValidator, operators: usize) -> Result<Self, ClusterError> {
+        let found = validator.public_shares.len();
+        if found != operators {
+            return Err(ClusterError::ShareCount {
+                validator: at,
+                found,
+                operators,
+            });
+        }
+        let (public_key_bytes, public_key) =
+            point(&validator.public_key).ok_or_else(|| no_key(at, "the public key"))?;
+        let mut public_shares = Vec::with_capacity(operators);
+        for (n, bytes) in validator.public_shares.iter().enumerate() {
+            let (_, share) =
+                point(bytes).ok_or_else(|| no_key(at, &format!("public share {}", n.saturating_add(1))))?;
+            public_shares.push(share);
+        }
+        // A point has one compressed form, so bytes may stand for points.
+        if validator.public_shares.iter().collect::<BTreeSet<_>>().len() != operators {
+            return Err(ClusterError::DuplicateShare(at));
+        }
+        Ok(Self {
+            public_key,
+            public_key_bytes,
+            public_shares,
+        })
     }
 }
 

@@ -9,6 +9,10 @@ mod examples;
 #[cfg(test)]
 mod folders;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod schemas;
 #[cfg(test)]
 mod vectors;
