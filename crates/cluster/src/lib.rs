@@ -12,6 +12,7 @@
 
 pub mod address;
 pub mod check;
+pub mod combine;
 pub mod create;
 mod definition;
 pub mod deposit;

@@ -25,7 +25,7 @@ use trireme_tbls::SecretKey;
 use zeroize::Zeroizing;
 
 pub use facts::{Facts, OperatorFacts, ValidatorFacts};
-pub use fault::{Fault, Severity};
+pub use fault::{DepositProblem, Fault, Severity};
 pub use kind::{Kind, kind_of};
 pub use together::any_threshold_fits;
 

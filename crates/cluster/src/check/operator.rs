@@ -78,7 +78,12 @@ fn keystores(holding: &mut Holding<'_>, findings: &mut Findings) {
         findings.fault(Check::KeystoresComplete, place, Fault::NoKeystores);
         return;
     }
-    findings.settle(Check::KeystoresOpen, &place, opening(folder));
+    let closed = opening(folder);
+    if closed.is_empty() && folder.keystores.iter().any(|k| matches!(k.opened, Opened::NotTried)) {
+        findings.skip(Check::KeystoresOpen, &place, Skipped::NotOpened);
+    } else {
+        findings.settle(Check::KeystoresOpen, &place, closed);
+    }
     let Some(cluster) = holding.cluster else {
         findings.skip(Check::KeystoreShares, &place, Skipped::NoLock);
         findings.settle(Check::KeystoresComplete, &place, no_password(folder));
@@ -97,7 +102,9 @@ fn keystores(holding: &mut Holding<'_>, findings: &mut Findings) {
     let mut lacking = no_password(folder);
     let of = cluster.validators.len();
     let missing: Vec<usize> = (0..of).filter(|v| !holding.shares.contains_key(v)).collect();
-    if !missing.is_empty() {
+    // Keystores that do not open or hold something else are told already; they may well be the missing ones.
+    let spoilt = folder.keystores.len().saturating_sub(holding.shares.len());
+    if missing.len() > spoilt {
         let validators = missing;
         lacking.push((place.clone(), Fault::SharesMissing { validators, of }));
     }
