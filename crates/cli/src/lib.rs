@@ -17,7 +17,9 @@ pub mod flags;
 pub mod layers;
 mod logging;
 mod network;
+mod node_folder;
 pub mod output;
+mod progress;
 mod signals;
 pub mod values;
 mod writer;
@@ -163,6 +165,21 @@ impl Invocation {
             Command::Man(flags) => {
                 let config = self.checked(commands::man::config(&flags))?;
                 commands::man::run(&config, out)?;
+            }
+            Command::Verify(flags) => {
+                let config = self.checked(commands::verify::config(&flags))?;
+                self.begin(&LogConfig::default(), &Outlets::default(), &[], false)?;
+                return Ok(commands::verify::run(&config, out)?);
+            }
+            Command::Inspect(flags) => {
+                let config = self.checked(commands::inspect::config(&flags))?;
+                self.begin(&LogConfig::default(), &Outlets::default(), &[], false)?;
+                commands::inspect::run(&config, out)?;
+            }
+            Command::Combine(flags) => {
+                let config = self.checked(commands::combine::config(&flags))?;
+                self.begin(&LogConfig::default(), &Outlets::default(), &[], false)?;
+                commands::combine::run(&config, out)?;
             }
             Command::Create(create) => match create.command {
                 Some(CreateCommand::Enr(flags)) => {

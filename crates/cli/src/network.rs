@@ -1,6 +1,6 @@
 //! The flags of a custom network.
 
-use trireme_cluster::Network;
+use trireme_cluster::{Network, Networks};
 
 use crate::{
     flags::TestnetFlags,
@@ -35,6 +35,21 @@ pub(crate) fn custom(flags: &TestnetFlags, capella: &str, problems: &mut Problem
             capella_fork_version,
         }),
         _ => Custom::Partly,
+    }
+}
+
+/// The known networks, and the custom one if the flags name one.
+pub(crate) fn networks(flags: &TestnetFlags, problems: &mut Problems) -> Networks {
+    match custom(flags, "", problems) {
+        Custom::None => Networks::known(),
+        Custom::Network(network) => Networks::known().with(network),
+        Custom::Partly => {
+            problems.add(
+                "testnet-name",
+                "a custom network needs name, fork version, chain id and genesis timestamp",
+            );
+            Networks::known()
+        }
     }
 }
 

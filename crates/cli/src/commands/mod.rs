@@ -1,15 +1,18 @@
 //! One file per command: its settings from raw flags, all problems together, and what it does.
 
+pub mod combine;
 pub mod completion;
 pub mod create_cluster;
 pub mod create_enr;
 #[cfg(feature = "devnet")]
 pub mod devnet;
 pub mod enr;
+pub mod inspect;
 pub mod man;
 pub mod relay;
 pub mod run;
 pub mod simnet;
+pub mod verify;
 pub mod version;
 
 use std::{collections::BTreeSet, path::Path};

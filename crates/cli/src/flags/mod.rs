@@ -11,6 +11,7 @@ mod devnet;
 mod groups;
 mod relay;
 mod run;
+mod verify;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -20,6 +21,7 @@ pub use devnet::DevnetFlags;
 pub use groups::{FeatureFlags, LogFlags, LokiFlags, OutputFlags, P2pFlags, TestnetFlags};
 pub use relay::RelayFlags;
 pub use run::RunFlags;
+pub use verify::{CombineFlags, InspectFlags, VerifyFlags};
 
 /// Trireme is a distributed validator node: it lets several operators run one Ethereum validator together.
 ///
@@ -48,6 +50,12 @@ pub enum Command {
     Relay(Box<RelayFlags>),
     /// Create keys and clusters.
     Create(CreateFlags),
+    /// May I send 32 ETH with these files? Check a node's folder, all nodes' folders, or a lock.
+    Verify(Box<VerifyFlags>),
+    /// Show what is in a file: a definition, a lock, a keystore, deposit data, an ENR or an identity key.
+    Inspect(Box<InspectFlags>),
+    /// Put the validators' whole keys together from the key shares in enough nodes' folders.
+    Combine(Box<CombineFlags>),
     /// Show the ENR of this node's identity key.
     Enr(EnrFlags),
     /// Show the version.

@@ -1,0 +1,198 @@
+//! A report on a terminal, and as JSON.
+
+use std::{collections::BTreeMap, io::Write};
+
+use serde_json::{Value, json};
+use trireme_cluster::check::{Check, Facts, Finding, Outcome, Report, Severity, Verdict};
+
+use super::words::{eth, promise, remedy, sentence, what, why};
+
+/// So many findings of one check are told in full; the others are counted.
+const SHOWN: usize = 5;
+
+/// For people: the cluster, its validators, what was found, what to look at, and the verdict as the last line.
+pub(super) fn text(report: &Report, opened: bool, out: &mut dyn Write) -> std::io::Result<()> {
+    if let Some(facts) = &report.facts {
+        cluster(facts, out)?;
+    }
+    let mut by_check: BTreeMap<Check, Vec<&Finding>> = BTreeMap::new();
+    for finding in &report.findings {
+        by_check.entry(finding.check).or_default().push(finding);
+    }
+    writeln!(out, "Checks")?;
+    for (check, findings) in &by_check {
+        passed(*check, findings, out)?;
+        faults(findings, out)?;
+    }
+    writeln!(out)?;
+    if report.verdict() == Verdict::Verified && report.facts.as_ref().is_some_and(|f| f.lock_hash.is_some()) {
+        writeln!(
+            out,
+            "Before money is sent: is the withdrawal address yours? Is the lock hash the same at every operator's?\n"
+        )?;
+    }
+    writeln!(out, "{}", sentence(report, opened))
+}
+
+fn cluster(facts: &Facts, out: &mut dyn Write) -> std::io::Result<()> {
+    let network = facts
+        .network
+        .clone()
+        .unwrap_or_else(|| format!("unknown (fork version 0x{})", hex::encode(&facts.fork_version)));
+    writeln!(out, "Cluster {:?}", facts.name)?;
+    writeln!(
+        out,
+        "  network    {network}\n  operators  {}, any {} of them sign together\n  schema     {}",
+        facts.operators.len(),
+        facts.threshold,
+        facts.version
+    )?;
+    if let Some(hash) = &facts.lock_hash {
+        writeln!(out, "  lock hash  0x{}", hex::encode(hash))?;
+    }
+    for (at, validator) in facts.validators.iter().enumerate() {
+        let key = validator.public_key.as_ref();
+        let key = key.map_or_else(|| "(no key yet)".to_owned(), |k| format!("0x{}", hex::encode(k)));
+        let amounts: Vec<String> = validator.amounts.iter().map(|a| eth(*a)).collect();
+        let or_none = |text: &str| if text.is_empty() { "(none)" } else { text }.to_owned();
+        writeln!(out, "\nValidator {at}  {key}")?;
+        writeln!(out, "  withdrawals to  {}", or_none(&validator.withdrawal))?;
+        writeln!(out, "  fees to         {}", or_none(&validator.fee_recipient))?;
+        if validator.public_key.is_some() {
+            writeln!(out, "  deposits        {}", or_none(&amounts.join(", ")))?;
+        }
+    }
+    writeln!(out)
+}
+
+/// One line for all places where the check passed or was not made.
+fn passed(check: Check, findings: &[&Finding], out: &mut dyn Write) -> std::io::Result<()> {
+    let places = |wanted: &dyn Fn(&Outcome) -> bool| -> Vec<&str> {
+        let of = findings.iter().filter(|f| wanted(&f.outcome));
+        of.map(|f| f.place.as_str()).collect()
+    };
+    let fine = places(&|outcome| *outcome == Outcome::Passed);
+    if !fine.is_empty() {
+        writeln!(out, "  ok     {}{}", promise(check), several(&fine))?;
+    }
+    let mut told: Vec<String> = Vec::new();
+    for finding in findings {
+        let Outcome::Skipped(skipped) = finding.outcome else {
+            continue;
+        };
+        let reason = why(skipped);
+        if told.contains(&reason) {
+            continue;
+        }
+        let all = places(&|outcome| *outcome == Outcome::Skipped(skipped));
+        writeln!(out, "  -      {}: {reason}{}", promise(check), several(&all))?;
+        told.push(reason);
+    }
+    Ok(())
+}
+
+fn several(places: &[&str]) -> String {
+    match places {
+        [] | [""] => String::new(),
+        [one] => format!("  [{}]", one.trim_end_matches('/')),
+        [first, .., last] => format!(
+            "  [{} to {}, {}]",
+            first.trim_end_matches('/'),
+            last.trim_end_matches('/'),
+            places.len()
+        ),
+    }
+}
+
+fn faults(findings: &[&Finding], out: &mut dyn Write) -> std::io::Result<()> {
+    let faults = findings.iter().filter_map(|finding| match &finding.outcome {
+        Outcome::Fault(fault) => Some((finding.place.as_str(), fault)),
+        Outcome::Passed | Outcome::Skipped(_) => None,
+    });
+    let faults: Vec<_> = faults.collect();
+    for (place, fault) in faults.iter().take(SHOWN) {
+        let place = if place.is_empty() {
+            String::new()
+        } else {
+            format!("{place}: ")
+        };
+        writeln!(out, "  {:<5}  {place}{}", label(fault.severity()), what(fault))?;
+        writeln!(out, "         {}", remedy(fault))?;
+    }
+    match faults.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => writeln!(out, "         and {more} more like these (--output json lists all)"),
+    }
+}
+
+const fn label(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Lacking => "LACKS",
+        Severity::Unchecked => "?",
+        Severity::Wrong => "WRONG",
+    }
+}
+
+/// For programs. Names of members, checks, results and verdicts stay.
+pub(super) fn json(report: &Report, opened: bool, exit_code: u8) -> Value {
+    let verdict = match report.verdict() {
+        Verdict::Verified => "verified",
+        Verdict::Incomplete => "incomplete",
+        Verdict::Unchecked => "unchecked",
+        Verdict::Wrong => "wrong",
+    };
+    json!({
+        "verdict": verdict,
+        "exit_code": exit_code,
+        "sentence": sentence(report, opened),
+        "cluster": report.facts.as_ref().map(facts),
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
+
+fn finding(finding: &Finding) -> Value {
+    let Finding { check, place, outcome } = finding;
+    let (result, what, remedy) = match outcome {
+        Outcome::Passed => ("passed", promise(*check).to_owned(), None),
+        Outcome::Skipped(skipped) => ("skipped", why(*skipped), None),
+        Outcome::Fault(fault) => {
+            let result = match fault.severity() {
+                Severity::Note => "note",
+                Severity::Lacking => "lacking",
+                Severity::Unchecked => "unchecked",
+                Severity::Wrong => "wrong",
+            };
+            (result, what(fault), Some(remedy(fault)))
+        }
+    };
+    json!({ "check": check.name(), "place": place.trim_end_matches('/'), "result": result, "what": what, "remedy": remedy })
+}
+
+/// A cluster's facts, as `inspect` shows them, too.
+pub(crate) fn facts(facts: &Facts) -> Value {
+    let hex = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
+    json!({
+        "name": facts.name,
+        "version": facts.version.as_str(),
+        "lock_hash": facts.lock_hash.as_deref().map(hex),
+        "fork_version": hex(&facts.fork_version),
+        "network": facts.network,
+        "threshold": facts.threshold,
+        "compounding": facts.compounding,
+        "operators": facts.operators.iter().enumerate().map(|(at, o)| json!({
+            "index": at,
+            "peer": o.peer,
+            "address": o.address,
+            "enr": o.enr,
+            "folder_is_here": o.here,
+        })).collect::<Vec<_>>(),
+        "validators": facts.validators.iter().enumerate().map(|(at, v)| json!({
+            "index": at,
+            "public_key": v.public_key.as_deref().map(hex),
+            "withdrawal_address": v.withdrawal,
+            "fee_recipient_address": v.fee_recipient,
+            "deposit_amounts_gwei": v.amounts.iter().collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+    })
+}
