@@ -73,7 +73,12 @@ fn built() -> clap::Command {
 
 fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    Man::new(command.clone()).render(&mut text)?;
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    Man::new(command.clone())
+        .title(name.to_uppercase())
+        .source(format!("Trireme {}", env!("CARGO_PKG_VERSION")))
+        .manual("Trireme")
+        .render(&mut text)?;
     Ok(text)
 }
 

@@ -80,6 +80,8 @@ pub fn config(flags: &RelayFlags, given_flags: &Given) -> Result<RelaySettings, 
             "p2p TCP addresses required: say where to listen, for example 0.0.0.0:3610",
         );
     }
+    // A relay makes no connection of its own accord, but what is no truth value is a mistake all the same.
+    p.bool("p2p-disable-reuseport", &flags.p2p.p2p_disable_reuseport);
     let settings = RelaySettings {
         key_file: Path::new(&flags.data_dir).join(KEY_FILE),
         make_key: p.bool("auto-p2pkey", &flags.auto_p2pkey),
@@ -87,7 +89,7 @@ pub fn config(flags: &RelayFlags, given_flags: &Given) -> Result<RelaySettings, 
         http: socket("http-address", &flags.http_address, p),
         monitoring: socket("monitoring-address", &flags.monitoring_address, p),
         external_ip: run::external_ip(&flags.p2p, p),
-        external_host: given(&flags.p2p.p2p_external_hostname).map(str::to_owned),
+        external_host: run::external_hostname(&flags.p2p, p),
         advertise_private: p.bool(
             "p2p-advertise-private-addresses",
             &flags.p2p_advertise_private_addresses,

@@ -58,7 +58,14 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
     let log = log_config(&flags.log, p);
     let private_key_file = PathBuf::from(&flags.private_key_file);
     if flags.nickname.len() > NICKNAME {
-        p.add("nickname", format_args!("exceeds {NICKNAME} character limit"));
+        p.add(
+            "nickname",
+            format_args!(
+                "exceeds {NICKNAME} character limit: {:?} has {} bytes, shorten it",
+                flags.nickname,
+                flags.nickname.len()
+            ),
+        );
     }
     if !matches!(flags.consensus_protocol.to_lowercase().as_str(), "" | "qbft") {
         p.add(
@@ -133,7 +140,7 @@ fn outlets(flags: &RunFlags, problems: &mut Problems) -> Outlets {
     let headers = headers("otlp-headers", &flags.otlp_headers, problems);
     let traces = given(&flags.otlp_address).map(|address| {
         Traces::new(TraceConfig {
-            address: address.to_owned(),
+            address: self::address("otlp-address", address, problems),
             headers,
             insecure,
             service_name: flags.otlp_service_name.clone(),
@@ -204,7 +211,7 @@ fn address(flag: &str, text: &str, problems: &mut Problems) -> String {
         .rsplit_once(':')
         .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if !fine {
-        problems.add(flag, format_args!("{text:?} is not host:port"));
+        problems.add(flag, format_args!("{text:?} is not host:port, as in localhost:4000"));
     }
     text.to_owned()
 }
@@ -305,7 +312,10 @@ fn headers(flag: &str, texts: &[String], problems: &mut Problems) -> Vec<(String
             Some((name, value)) if !name.is_empty() && !value.is_empty() => Some((name.to_owned(), value.to_owned())),
             Some(_) | None => {
                 // The text may hold a secret, so it is not shown.
-                problems.add(flag, "each header must be name=value");
+                problems.add(
+                    flag,
+                    "each header must be name=value, and one is not (its text is not shown)",
+                );
                 None
             }
         })
@@ -355,7 +365,7 @@ fn p2p(flags: &P2pFlags, problems: &mut Problems, warnings: &mut Vec<String>) ->
     P2pConfig {
         relays,
         external_ip: external_ip(flags, problems),
-        external_hostname: given(&flags.p2p_external_hostname).map(str::to_owned),
+        external_hostname: external_hostname(flags, problems),
         tcp_addresses: tcp_addresses(flags, problems),
         disable_reuseport: problems.bool("p2p-disable-reuseport", &flags.p2p_disable_reuseport),
     }
@@ -385,9 +395,26 @@ pub(crate) fn external_ip(flags: &P2pFlags, problems: &mut Problems) -> Option<s
     let text = given(&flags.p2p_external_ip)?;
     let ip = text.parse();
     if ip.is_err() {
-        problems.add("p2p-external-ip", format_args!("{text:?} is not an IP address"));
+        problems.add(
+            "p2p-external-ip",
+            format_args!("{text:?} is not an IP address; a host name goes into --p2p-external-hostname"),
+        );
     }
     ip.ok()
+}
+
+/// The host name that others reach us at, which must be one that name servers can have.
+pub(crate) fn external_hostname(flags: &P2pFlags, problems: &mut Problems) -> Option<String> {
+    let text = given(&flags.p2p_external_hostname)?;
+    if let Err(reason) = url::Host::parse(text) {
+        problems.add(
+            "p2p-external-hostname",
+            format_args!(
+                "invalid hostname {text:?}: {reason}; write it like node.example.org, without scheme and port"
+            ),
+        );
+    }
+    Some(text.to_owned())
 }
 
 /// Listen addresses, each with its IP part.

@@ -169,6 +169,8 @@ fn all_wrong_settings_of_a_node_are_told_together() {
             "--beacon-node-headers=novalue",
             "--beacon-node-timeout=2",
             "--feature-set=gamma",
+            "--p2p-external-hostname=https://node.example.org",
+            "--otlp-address=collector",
         ],
         dir.path(),
     );
@@ -182,10 +184,12 @@ fn all_wrong_settings_of_a_node_are_told_together() {
         "beacon-node-timeout: ",
         "beacon-node-endpoints: missing",
         "feature-set: unknown min status \"gamma\"",
+        "p2p-external-hostname: invalid hostname \"https://node.example.org\"",
+        "otlp-address: \"collector\" is not host:port",
     ] {
         assert!(error.contains(&format!("--{flag}")), "{flag}\n{error}");
     }
-    assert!(error.starts_with("9 settings are wrong:"), "{error}");
+    assert!(error.starts_with("11 settings are wrong:"), "{error}");
 }
 
 #[test]
@@ -193,4 +197,63 @@ fn a_relay_needs_an_address_to_listen_on() {
     let dir = tempfile::tempdir().unwrap();
     let error = refused(&["relay"], dir.path());
     assert!(error.contains("p2p TCP addresses required"), "{error}");
+}
+
+/// A command as a process: exit code, standard output, standard error.
+fn process(arguments: &[&str], folder: &std::path::Path) -> (Option<i32>, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_trireme"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn every_error_ends_with_code_1_and_its_reason_in_the_log_on_standard_error() {
+    let dir = tempfile::tempdir().unwrap();
+    for (arguments, reason, usage) in [
+        (
+            &["run", "--nonsense"][..],
+            "unexpected argument '--nonsense' found",
+            "Usage: trireme run",
+        ),
+        (
+            &["create", "clustr"],
+            "unrecognized subcommand 'clustr'",
+            "Usage: trireme create",
+        ),
+        (
+            &["create", "cluster"],
+            "settings are wrong:",
+            "Usage: trireme create cluster",
+        ),
+        (
+            &["enr", "--verbose=perhaps"],
+            "--verbose: \"perhaps\"",
+            "Usage: trireme enr",
+        ),
+        (&["enr"], "private key not found at", ""),
+    ] {
+        let (code, out, error) = process(arguments, dir.path());
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{arguments:?}");
+        let (before, logged) = error.split_once("Application failed to start: ").unwrap();
+        assert!(before.contains(" ERRO cmd "), "{error}");
+        assert!(logged.contains(reason), "{error}");
+        // How to use the command is shown for what is wrong before it runs, and only for that.
+        assert_eq!(before.starts_with("Usage:"), !usage.is_empty(), "{error}");
+        assert!(before.starts_with(usage), "{error}");
+    }
+    fs::write(dir.path().join("charon.json"), "{").unwrap();
+    let (code, _, error) = process(&["version"], dir.path());
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains("Application failed to start: read config: charon.json: "),
+        "{error}"
+    );
+    // Help needs no settings.
+    let (code, out, error) = process(&["run", "--help"], dir.path());
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert!(out.contains("Usage: trireme run"), "{out}");
 }
