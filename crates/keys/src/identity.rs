@@ -288,4 +288,15 @@ mod tests {
         assert_eq!(verify(&key.public_key(), &[6; 32], &sig), Ok(false));
         assert_eq!(recover(&[5; 32], &sig[..64]), Err(K1Error::Length(64)));
     }
+
+    #[test]
+    fn a_signature_with_high_s_names_its_signer_too() {
+        let key = IdentityKey::from_bytes(&[3; 32]).unwrap();
+        let mut sig = key.sign_digest(&[5; 32]);
+        let (r, s) = Signature::from_slice(&sig[..64]).unwrap().split_scalars();
+        let high = Signature::from_scalars(*r, -*s).unwrap();
+        sig[..64].copy_from_slice(&high.to_bytes());
+        sig[64] ^= 1;
+        assert_eq!(recover(&[5; 32], &sig), Ok(key.public_key()));
+    }
 }
