@@ -295,6 +295,20 @@ impl Keystore {
         &self.pubkey
     }
 
+    /// What one try to open it costs, as the file says: rounds of PBKDF2, or n * r * p of scrypt. It is the file's choice,
+    /// and may be more than we are willing to do.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.crypto.kdf.as_ref().map_or(0, |kdf| {
+            let KdfParams { c, n, p, r, .. } = &kdf.params;
+            let scrypt = [n, r, p]
+                .into_iter()
+                .map(|x| x.unwrap_or(1))
+                .fold(1, u64::saturating_mul);
+            c.unwrap_or(0).max(scrypt)
+        })
+    }
+
     /// Opens the keystore with the content of a password file. Control characters, so also a line end, do not count.
     ///
     /// # Errors

@@ -106,6 +106,21 @@ fn with(value: &Value, pointer: &str, other: Value) -> Value {
     out
 }
 
+/// What is in the lock; the oldest schemas remember who wrote `null` for nothing.
+fn meaning(lock: &Lock) -> Value {
+    fn nulls_out(value: &mut Value) {
+        match value {
+            Value::Null => *value = Value::String(String::new()),
+            Value::Object(map) => map.values_mut().for_each(nulls_out),
+            Value::Array(items) => items.iter_mut().for_each(nulls_out),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut value = serde_json::to_value(lock).unwrap();
+    nulls_out(&mut value);
+    value
+}
+
 /// A file with a field changed verifies only if it means the same as before.
 #[test]
 fn a_field_that_is_missing_null_of_another_type_or_too_long_is_never_accepted_for_another_value() {
@@ -137,7 +152,7 @@ fn a_field_that_is_missing_null_of_another_type_or_too_long_is_never_accepted_fo
                 };
                 // Hashes alone would do for almost all; signatures are what no hash covers.
                 if lock.verify_hashes().is_ok() && lock.verify(&Networks::known()).is_ok() {
-                    assert_eq!(lock, right, "{version} {place} {what}");
+                    assert_eq!(meaning(&lock), meaning(&right), "{version} {place} {what}");
                 }
             }
         }
