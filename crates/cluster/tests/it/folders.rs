@@ -108,6 +108,7 @@ mod vectors {
                 .by_fork_version(&unhex(&index.fork_version))
                 .expect("a known network")
                 .clone();
+            crate::verdicts::a_cluster_is_right(e, &networks);
             let lock_bytes = read(&dir.join("node0/cluster-lock.json"));
             let lock = Lock::from_json(&lock_bytes).unwrap();
             crate::schemas::agree(e.name(), true, &lock_bytes, Ok(()));

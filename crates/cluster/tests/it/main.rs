@@ -16,3 +16,5 @@ mod mutations;
 mod schemas;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod verdicts;
