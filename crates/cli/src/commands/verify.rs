@@ -141,17 +141,11 @@ fn folders_of(path: &Path, fs: &dyn FileSystem, findings: &mut Vec<Finding>) -> 
         return Ok(vec![Place { path, name }]);
     }
     note_recovery(path, &shown, fs, findings);
-    let mut found =
-        node_folder::node_folders(fs, path).with_context(|| format!("the folder {shown} cannot be read"))?;
+    let found = node_folder::node_folders(fs, path).with_context(|| format!("the folder {shown} cannot be read"))?;
     if found.is_empty() {
         anyhow::bail!(
             "{shown} holds no file of a node ({LOCK_FILE}, charon-enr-private-key, validator_keys, deposit-data*.json), and no folder that does"
         );
-    }
-    if shown != "." && shown != "./" {
-        for place in &mut found {
-            place.name = format!("{}/{}", shown.trim_end_matches('/'), place.name);
-        }
     }
     Ok(found)
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write};
 
 use serde_json::{Value, json};
-use trireme_cluster::check::{Check, Facts, Finding, Outcome, Report, Severity, Verdict};
+use trireme_cluster::check::{Check, Facts, Fault, Finding, Outcome, Report, Severity, Skipped, Verdict};
 
 use super::words::{eth, promise, remedy, sentence, what, why};
 
@@ -65,28 +65,28 @@ fn cluster(facts: &Facts, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out)
 }
 
-/// One line for all places where the check passed or was not made.
+/// One line if the check passed, with the places only if it did not pass everywhere; and one for each reason not to make it.
 fn passed(check: Check, findings: &[&Finding], out: &mut dyn Write) -> std::io::Result<()> {
-    let places = |wanted: &dyn Fn(&Outcome) -> bool| -> Vec<&str> {
-        let of = findings.iter().filter(|f| wanted(&f.outcome));
+    let places = |wanted: &Outcome| -> Vec<&str> {
+        let of = findings.iter().filter(|f| f.outcome == *wanted);
         of.map(|f| f.place.as_str()).collect()
     };
-    let fine = places(&|outcome| *outcome == Outcome::Passed);
-    if !fine.is_empty() {
+    let fine = places(&Outcome::Passed);
+    if fine.len() == findings.len() {
+        writeln!(out, "  ok     {}", promise(check))?;
+    } else if !fine.is_empty() {
         writeln!(out, "  ok     {}{}", promise(check), several(&fine))?;
     }
-    let mut told: Vec<String> = Vec::new();
+    let mut told: Vec<Skipped> = Vec::new();
     for finding in findings {
         let Outcome::Skipped(skipped) = finding.outcome else {
             continue;
         };
-        let reason = why(skipped);
-        if told.contains(&reason) {
-            continue;
+        if !told.contains(&skipped) {
+            let all = places(&finding.outcome);
+            writeln!(out, "  -      {}: {}{}", promise(check), why(skipped), several(&all))?;
+            told.push(skipped);
         }
-        let all = places(&|outcome| *outcome == Outcome::Skipped(skipped));
-        writeln!(out, "  -      {}: {reason}{}", promise(check), several(&all))?;
-        told.push(reason);
     }
     Ok(())
 }
@@ -95,31 +95,43 @@ fn several(places: &[&str]) -> String {
     match places {
         [] | [""] => String::new(),
         [one] => format!("  [{}]", one.trim_end_matches('/')),
-        [first, .., last] => format!(
-            "  [{} to {}, {}]",
-            first.trim_end_matches('/'),
-            last.trim_end_matches('/'),
-            places.len()
-        ),
+        [first, rest @ ..] => format!("  [{} and {} more]", first.trim_end_matches('/'), rest.len()),
     }
 }
 
+/// Faults of one check; those that say the same are told once.
 fn faults(findings: &[&Finding], out: &mut dyn Write) -> std::io::Result<()> {
-    let faults = findings.iter().filter_map(|finding| match &finding.outcome {
-        Outcome::Fault(fault) => Some((finding.place.as_str(), fault)),
-        Outcome::Passed | Outcome::Skipped(_) => None,
-    });
-    let faults: Vec<_> = faults.collect();
-    for (place, fault) in faults.iter().take(SHOWN) {
-        let place = if place.is_empty() {
-            String::new()
-        } else {
-            format!("{place}: ")
+    let mut same: Vec<(String, &Fault, Vec<&str>)> = Vec::new();
+    for finding in findings {
+        let Outcome::Fault(fault) = &finding.outcome else {
+            continue;
         };
-        writeln!(out, "  {:<5}  {place}{}", label(fault.severity()), what(fault))?;
-        writeln!(out, "         {}", remedy(fault))?;
+        let text = what(fault);
+        let place = finding.place.trim_end_matches('/');
+        match same.iter_mut().find(|(known, ..)| *known == text) {
+            Some((_, _, places)) => places.push(place),
+            None if same.len() < SHOWN => same.push((text, fault, vec![place])),
+            // Only counted, so that a thousand different ones do not take a million comparisons.
+            None => {}
+        }
     }
-    match faults.len().saturating_sub(SHOWN) {
+    let mut told = 0_usize;
+    for (text, fault, places) in &same {
+        told = told.saturating_add(places.len());
+        let place = match places.as_slice() {
+            [] | [""] => String::new(),
+            [one] => format!("{one}: "),
+            [first, rest @ ..] => format!("{first} (and {} more): ", rest.len()),
+        };
+        let place_of_remedy = places.first().copied().unwrap_or_default();
+        writeln!(out, "  {:<5}  {place}{text}", label(fault.severity()))?;
+        writeln!(out, "         {}", remedy(fault, place_of_remedy))?;
+    }
+    let all = findings
+        .iter()
+        .filter(|f| matches!(f.outcome, Outcome::Fault(_)))
+        .count();
+    match all.saturating_sub(told) {
         0 => Ok(()),
         more => writeln!(out, "         and {more} more like these (--output json lists all)"),
     }
@@ -163,7 +175,7 @@ fn finding(finding: &Finding) -> Value {
                 Severity::Unchecked => "unchecked",
                 Severity::Wrong => "wrong",
             };
-            (result, what(fault), Some(remedy(fault)))
+            (result, what(fault), Some(remedy(fault, place)))
         }
     };
     json!({ "check": check.name(), "place": place.trim_end_matches('/'), "result": result, "what": what, "remedy": remedy })

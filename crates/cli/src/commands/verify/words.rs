@@ -190,8 +190,17 @@ fn deposit_problem(problem: &DepositProblem) -> String {
     }
 }
 
-/// What to do about it.
-pub(super) fn remedy(fault: &Fault) -> &'static str {
+/// What to do about it. `place` is the file.
+pub(super) fn remedy(fault: &Fault, place: &str) -> String {
+    if let Fault::Exposed { widest, .. } = fault {
+        return format!(
+            "Run `chmod {widest:o} {place}`, and think about who may have read or changed the file already."
+        );
+    }
+    advice(fault).to_owned()
+}
+
+fn advice(fault: &Fault) -> &'static str {
     match fault {
         Fault::Unreadable(_) => "Make the file readable for this user and run the command again.",
         Fault::HalfMoved(_) => "Keep everything that is here, do what the message says, and run the command again.",
@@ -277,9 +286,7 @@ pub(super) fn remedy(fault: &Fault) -> &'static str {
             DepositProblem::Amount => "Do not use this file; make the deposit data again with the right amounts.",
             DepositProblem::Twice => "Send each deposit once.",
         },
-        Fault::Exposed { .. } => {
-            "Take the rights away with chmod, and think about who may have read or changed the file already."
-        }
+        Fault::Exposed { .. } => "Take the rights away with chmod.",
         Fault::WiderThanUsual { .. } => "Nothing, or chmod.",
     }
 }
