@@ -81,14 +81,17 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts `threads` threads, at least one. Fails when the system gives none.
-    pub fn start(threads: usize) -> std::io::Result<Self> {
+    /// Starts `threads` threads, at least one; each calls `begin` first. Fails when the system gives none.
+    pub fn start(threads: usize, begin: fn()) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
         for n in 0..threads.max(1) {
             let queue = Arc::clone(&queue);
             std::thread::Builder::new()
                 .name(format!("compute-{n}"))
-                .spawn(move || work(&queue))?;
+                .spawn(move || {
+                    begin();
+                    work(&queue);
+                })?;
         }
         Ok(Self {
             queue,
@@ -97,8 +100,8 @@ impl Pool {
     }
 
     /// As many threads as the machine has cores.
-    pub fn for_this_machine() -> std::io::Result<Self> {
-        Self::start(std::thread::available_parallelism().map_or(2, usize::from))
+    pub fn for_this_machine(begin: fn()) -> std::io::Result<Self> {
+        Self::start(std::thread::available_parallelism().map_or(2, usize::from), begin)
     }
 }
 
@@ -162,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_proposals_run_before_waiting_attestations_and_those_before_the_rest() {
-        let pool = Arc::new(Pool::start(1).unwrap());
+        let pool = Arc::new(Pool::start(1, || ()).unwrap());
         let order = Arc::new(Mutex::new(Vec::new()));
         let (hold, held) = std::sync::mpsc::channel::<()>();
         let note = |lane: Lane| {
@@ -187,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panicking_job_is_reported_and_the_thread_goes_on() {
-        let pool = Pool::start(1).unwrap();
+        let pool = Pool::start(1, || ()).unwrap();
         assert_eq!(
             call::<()>(&pool, Lane::Other, || panic!("on purpose")).await,
             Err(Broken)

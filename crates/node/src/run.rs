@@ -219,7 +219,7 @@ async fn start(config: &NodeConfig, life: &Life, held: &mut Held) -> Result<Part
     let (net, host) = network::start_network(config, life, &loaded, &registry, &clock, &entropy).await?;
 
     // The keys' points, while the beacon node is asked.
-    let pool = Arc::new(Pool::for_this_machine().map_err(no_threads)?);
+    let pool = Arc::new(Pool::for_this_machine(limits::step_back).map_err(no_threads)?);
     let scheme = {
         let loaded = Arc::clone(&loaded);
         blocking(move || Bls::new(&loaded.cluster))

@@ -834,7 +834,7 @@ fn verification() {
 
 #[tokio::test]
 async fn vc_71_timer_is_not_late_while_500_verifications_are_queued() {
-    let pool = ComputePool::for_this_machine().unwrap();
+    let pool = ComputePool::for_this_machine(|| ()).unwrap();
     let queued = futures::future::join_all((0..500).map(|_| pool.run(Lane::Attestation, Box::new(verification))));
     let late = async {
         let mut late = Vec::new();
