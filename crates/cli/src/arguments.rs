@@ -58,6 +58,7 @@ fn sentence(error: &clap::Error) -> String {
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
         .join("; ")
+        .replace(":; ", ": ")
 }
 
 /// Matches the command line, its first word the program's name.

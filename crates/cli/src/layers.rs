@@ -18,7 +18,7 @@ use crate::values::quoted_item;
 /// What surrounds the program, read once at its start.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
-    /// Environment variables; those that are not UTF-8 are left out.
+    /// Environment variables; what is no UTF-8 in a value is replaced by U+FFFD.
     pub environment: BTreeMap<String, String>,
     /// Settings of the files.
     pub file: FileSettings,

@@ -42,9 +42,8 @@ fn shown(flag: &str, value: &str) -> String {
         if flag.contains("header") {
             item.split_once('=')
                 .map_or_else(|| "xxxxx".to_owned(), |(name, _)| format!("{name}=xxxxx"))
-        } else if flag.contains("beacon-node-endpoints") {
-            // Hosted beacon nodes have their key in the path.
-            host_of(&redacted(item)).to_owned()
+        } else if flag.contains("beacon-node-endpoints") || flag.contains("endpoint") && item.contains("://") {
+            shown_endpoint(item)
         } else if item.contains("://") {
             redacted(item)
         } else {
@@ -52,6 +51,12 @@ fn shown(flag: &str, value: &str) -> String {
         }
     });
     each.collect::<Vec<_>>().join(",")
+}
+
+/// An address without what may be a secret in it: hosted nodes and services have their key in the path or the query.
+#[must_use]
+pub(crate) fn shown_endpoint(address: &str) -> String {
+    host_of(&redacted(address)).to_owned()
 }
 
 /// The address without its path.
@@ -78,6 +83,15 @@ mod tests {
             ),
             "https://bn,http://[::1]:5052,https://x:1"
         );
+        assert_eq!(
+            shown("execution-client-rpc-endpoint", "https://mainnet.example/v3/K3Y"),
+            "https://mainnet.example"
+        );
+        assert_eq!(
+            shown("monitoring-endpoint", "https://m.example/a?k=K3Y"),
+            "https://m.example"
+        );
+        assert_eq!(shown("monitoring-endpoint-period", "120"), "120");
         assert_eq!(shown("validator-api-address", "127.0.0.1:3600"), "127.0.0.1:3600");
     }
 }

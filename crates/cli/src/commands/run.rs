@@ -12,7 +12,7 @@ use super::{Given, not_built_yet, simnet::Simnet};
 use crate::{
     about,
     flags::{FeatureFlags, LokiFlags, P2pFlags, RunFlags},
-    logging::log_config,
+    logging::{log_config, shown_endpoint},
     network::{Custom, custom},
     values::{Problems, given},
 };
@@ -292,12 +292,15 @@ fn urls(flag: &str, texts: &[String], problems: &mut Problems) -> Vec<Url> {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
             Ok(_) | Err(_) => {
                 // A text that is no URL at all may still hold credentials.
-                let shown = if text.contains('@') {
-                    trireme_telemetry::redacted(text)
+                let shown = if text.contains('@') || text.contains("://") {
+                    shown_endpoint(text)
                 } else {
                     text.clone()
                 };
-                problems.add(flag, format_args!("{shown:?} is not an http:// or https:// URL"));
+                problems.add(
+                    flag,
+                    format_args!("{shown:?} is not an http:// or https:// URL, as in http://localhost:4000"),
+                );
                 None
             }
         })

@@ -116,6 +116,8 @@ fn all_words_that_no_flag_knows_are_told_together_with_what_may_be_meant() {
     for part in ["'--node'", "'--nodes'", "'--treshold'", "'--threshold'", "'--bogus'"] {
         assert!(error.contains(part), "{part}: {error}");
     }
+    let missing = refused(&["inspect"], dir.path());
+    assert_eq!(missing, "the following required arguments were not provided: <FILE>");
     let one = refused(&["enr", "extra"], dir.path());
     assert_eq!(one, "unexpected argument 'extra' found");
 }

@@ -133,6 +133,8 @@ fn a_value_that_does_not_convert_is_refused_with_flag_and_value_and_all_others_w
         }
         let mut words: Vec<String> = name.split(' ').skip(1).map(str::to_owned).collect();
         words.extend(wrong.iter().map(|(flag, value)| format!("--{flag}={value}")));
+        let needed = command.get_positionals().filter(|a| a.is_required_set());
+        words.extend(needed.map(|_| "nowhere".to_owned()));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let dir = tempfile::tempdir().unwrap();
         let error = crate::call::refused(&words, dir.path());
@@ -152,12 +154,16 @@ fn a_value_that_does_not_convert_is_refused_with_flag_and_value_and_all_others_w
 }
 
 mod vectors {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, ffi::OsString};
 
     use clap::{ArgAction, CommandFactory as _};
     use serde::Deserialize;
     use serde_json::Value;
-    use trireme_cli::{flags::Cli, values};
+    use trireme_cli::{
+        flags::Cli,
+        layers::{self, FileSetting, Surroundings},
+        values,
+    };
 
     #[derive(Deserialize)]
     struct Flag {
@@ -284,6 +290,47 @@ mod vectors {
         );
     }
 
+    /// The variable of the table feeds the flag, ours wins over it, and a file sets it where no variable does.
+    fn check_sources(root: &clap::Command, name: &str, flag: &Flag) {
+        let at = format!("{name} --{}", flag.name);
+        let words: Vec<OsString> = ["trireme"].into_iter().chain(name.split(' ')).map(Into::into).collect();
+        let value = example(flag);
+        let other = if flag.kind == "bool" { "false" } else { "0" };
+        let of = |environment: &[(&str, &str)]| {
+            let matches = root
+                .clone()
+                .try_get_matches_from(&words)
+                .unwrap_or_else(|e| panic!("{at}: {e}"));
+            let setting = FileSetting {
+                value: other.to_owned(),
+                file: "charon.yaml",
+            };
+            let from = Surroundings {
+                environment: environment
+                    .iter()
+                    .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                    .collect(),
+                file: [(flag.name.clone(), setting)].into(),
+            };
+            let added = layers::added(root, &matches, &from);
+            let words = layers::complete(&words, root, &matches, &added);
+            let words: Vec<String> = words
+                .iter()
+                .skip(1 + name.split(' ').count())
+                .map(|w| w.to_str().unwrap().to_owned())
+                .collect();
+            values_of(root, name, &flag.name, &words)
+        };
+        let ours = flag.env.replace("CHARON_", "TRIREME_");
+        assert_eq!(of(&[(&flag.env, value)]), Some(vec![value.to_owned()]), "{at}");
+        assert_eq!(
+            of(&[(&flag.env, other), (&ours, value)]),
+            Some(vec![value.to_owned()]),
+            "{at}"
+        );
+        assert_eq!(of(&[(&flag.env, "")]), Some(vec![other.to_owned()]), "{at}");
+    }
+
     #[test]
     fn cli_flags() {
         trireme_vectors::each("validatorapi", "cli-flags", |e| {
@@ -300,6 +347,7 @@ mod vectors {
                 for flag in flags {
                     check(command, name, flag);
                     check_notations(&root, name, flag);
+                    check_sources(&root, name, flag);
                     checked += 1;
                 }
             }
