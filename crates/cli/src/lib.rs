@@ -9,6 +9,7 @@
 //! orderly stop, 1 for everything else (`devnet` and `verify` say more with theirs). Nothing below this crate sees a raw flag.
 
 pub mod about;
+mod archive;
 pub mod arguments;
 pub mod commands;
 mod definition_source;
@@ -21,8 +22,8 @@ mod node_folder;
 pub mod output;
 mod progress;
 mod signals;
+mod split_keys;
 pub mod values;
-mod writer;
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write, path::Path, process::ExitCode};
 

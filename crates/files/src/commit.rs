@@ -77,10 +77,9 @@ pub fn finish(fs: &dyn FileSystem, target: &Path) -> Result<Finished, FileError>
 /// As [`finish`].
 pub fn finish_around(fs: &dyn FileSystem, file: &Path) -> Result<Finished, FileError> {
     let folder = named(file.parent().unwrap_or(Path::new("")));
-    let above = match fs.real(&folder) {
-        Ok(real) => real.parent().map(Path::to_path_buf),
-        Err(_) => None,
-    };
+    // A folder that is not there may be one that waits to be moved in.
+    let real = fs.real(&folder);
+    let above = real.as_deref().unwrap_or(&folder).parent().map(named);
     let mut all = Vec::new();
     for target in [Some(folder), above].into_iter().flatten() {
         match finish(fs, &target)? {

@@ -24,6 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub struct StopsAfter {
     calls: usize,
+    /// What relative paths are relative to.
+    working_folder: PathBuf,
     made: AtomicUsize,
     /// What a power cut takes back, oldest first.
     unflushed: Mutex<Vec<Change>>,
@@ -43,9 +45,17 @@ impl StopsAfter {
     pub fn new(calls: usize) -> Self {
         Self {
             calls,
+            working_folder: PathBuf::new(),
             made: AtomicUsize::new(0),
             unflushed: Mutex::default(),
         }
+    }
+
+    /// With a working folder of its own, so that tests can give relative paths.
+    #[must_use]
+    pub fn working_in(mut self, folder: &Path) -> Self {
+        self.working_folder = folder.to_path_buf();
+        self
     }
 
     /// Whether it has stopped.
@@ -90,6 +100,10 @@ impl StopsAfter {
         }
     }
 
+    fn at(&self, path: &Path) -> PathBuf {
+        self.working_folder.join(path)
+    }
+
     fn call(&self) -> io::Result<()> {
         if self.made.fetch_add(1, Ordering::SeqCst) < self.calls {
             Ok(())
@@ -119,26 +133,31 @@ impl FileSystem for StopsAfter {
     }
 
     fn status(&self, path: &Path) -> io::Result<Option<Status>> {
+        let path = &*self.at(path);
         self.call()?;
         Disk.status(path)
     }
 
     fn real(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = &*self.at(path);
         self.call()?;
         Disk.real(path)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let folder = &*self.at(folder);
         self.call()?;
         Disk.list(folder)
     }
 
     fn read(&self, path: &Path, max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+        let path = &*self.at(path);
         self.call()?;
         Disk.read(path, max)
     }
 
     fn create_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let path = &*self.at(path);
         self.call()?;
         Disk.create_folder(path, mode)?;
         self.changed(Change::Made(path.to_path_buf()));
@@ -146,6 +165,7 @@ impl FileSystem for StopsAfter {
     }
 
     fn create_file(&self, path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+        let path = &*self.at(path);
         let done = self.call();
         if done.is_err() && self.made.load(Ordering::SeqCst) != self.calls.saturating_add(1) {
             return done;
@@ -158,12 +178,14 @@ impl FileSystem for StopsAfter {
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
+        let path = &*self.at(path);
         self.call()?;
         self.flushed(|change| matches!(change, Change::Content(p) if p == path));
         Ok(())
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        let path = &*self.at(path);
         self.call()?;
         let below = |p: &PathBuf| p.parent().map(crate::commit::named).as_deref() == Some(path);
         self.flushed(|change| match change {
@@ -175,6 +197,7 @@ impl FileSystem for StopsAfter {
     }
 
     fn sync_tree(&self, root: &Path) -> io::Result<()> {
+        let root = &*self.at(root);
         self.call()?;
         self.flushed(|change| match change {
             // The root's own name stands in the folder above.
@@ -185,6 +208,7 @@ impl FileSystem for StopsAfter {
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (&*self.at(from), &*self.at(to));
         self.call()?;
         Disk.rename_new(from, to)?;
         self.changed(Change::Renamed {
@@ -195,6 +219,7 @@ impl FileSystem for StopsAfter {
     }
 
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (&*self.at(from), &*self.at(to));
         self.call()?;
         let fresh = Disk.status(to)?.is_none();
         Disk.replace(from, to)?;
@@ -209,16 +234,19 @@ impl FileSystem for StopsAfter {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let path = &*self.at(path);
         self.call()?;
         Disk.remove_file(path)
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        let path = &*self.at(path);
         self.call()?;
         Disk.remove_folder(path)
     }
 
     fn lock(&self, folder: &Path) -> io::Result<FolderLock> {
+        let folder = &*self.at(folder);
         self.call()?;
         Disk.lock(folder)
     }

@@ -18,10 +18,13 @@ pub mod version;
 use std::{collections::BTreeSet, path::Path};
 
 use anyhow::Context as _;
+use trireme_files::Disk;
 use trireme_keys::IdentityKey;
 
 /// Name of the identity key in a data folder.
 pub const KEY_FILE: &str = "charon-enr-private-key";
+/// Largest identity key file that is read, in bytes.
+const MAX_KEY_FILE: u64 = 4 << 10;
 
 /// The flags that somebody set, wherever: not those that have their default.
 pub type Given = BTreeSet<String>;
@@ -34,44 +37,26 @@ pub(crate) fn not_built_yet(given: &Given, flags: &[(&str, &str)]) -> Vec<String
 
 /// Reads an identity key; the error says which file and what to do.
 pub(crate) fn read_key(path: &Path) -> anyhow::Result<IdentityKey> {
-    let text = zeroize::Zeroizing::new(
-        std::fs::read_to_string(path).with_context(|| format!("the identity key {} cannot be read", path.display()))?,
-    );
-    IdentityKey::from_file_text(&text).with_context(|| format!("the identity key {} is of no use", path.display()))
+    let wrong = || format!("the identity key {} cannot be read", path.display());
+    let bytes = trireme_files::read_secret(&Disk, path, MAX_KEY_FILE).with_context(wrong)?;
+    let text = std::str::from_utf8(&bytes).with_context(wrong)?;
+    IdentityKey::from_file_text(text).with_context(|| format!("the identity key {} is of no use", path.display()))
 }
 
 /// Writes a new identity key, readable by its owner alone, and the folder around it if needed.
 pub(crate) fn write_new_key(path: &Path) -> anyhow::Result<IdentityKey> {
     let key = IdentityKey::generate(random);
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+        trireme_files::create_folder_all(&Disk, folder, 0o755)?;
     }
-    write_new(path, 0o600, key.to_file_text().as_bytes())?;
+    trireme_files::write_new(&Disk, path, 0o600, key.to_file_text().as_bytes())?;
     Ok(key)
 }
 
-/// Writes a file that must not be there yet, with these permission bits, and waits until it is on disk.
-pub(crate) fn write_new(path: &Path, mode: u32, content: &[u8]) -> anyhow::Result<()> {
-    let file = write_new_soon(path, mode, content)?;
-    file.sync_all()
-        .with_context(|| format!("the file {} cannot be written", path.display()))
-}
-
-/// As [`write_new`], but the system may take its time: for files that can be made again.
-pub(crate) fn write_new_soon(path: &Path, mode: u32, content: &[u8]) -> anyhow::Result<std::fs::File> {
-    use std::io::Write as _;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    let mut file = options
-        .open(path)
-        .with_context(|| format!("the file {} cannot be made", path.display()))?;
-    file.write_all(content)
-        .with_context(|| format!("the file {} cannot be written", path.display()))?;
-    Ok(file)
+/// Waits for a question to another machine, where nothing else is to be done meanwhile.
+pub(crate) fn blocking<T>(question: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(question))
 }
 
 /// Randomness of the operating system.

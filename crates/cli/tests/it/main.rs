@@ -11,11 +11,15 @@ mod create_cluster;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod key_files;
+#[cfg(test)]
 mod precedence;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]
 mod scraped;
+#[cfg(test)]
+mod secrets;
 #[cfg(feature = "devnet")]
 #[cfg(test)]
 mod simnet;

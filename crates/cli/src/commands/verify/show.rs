@@ -108,9 +108,10 @@ fn faults(findings: &[&Finding], out: &mut dyn Write) -> std::io::Result<()> {
         };
         let text = what(fault);
         let place = finding.place.trim_end_matches('/');
+        let room = same.len() < SHOWN;
         match same.iter_mut().find(|(known, ..)| *known == text) {
             Some((_, _, places)) => places.push(place),
-            None if same.len() < SHOWN => same.push((text, fault, vec![place])),
+            None if room => same.push((text, fault, vec![place])),
             // Only counted, so that a thousand different ones do not take a million comparisons.
             None => {}
         }
