@@ -11,8 +11,8 @@ use trireme_keys::{
     Enr, EnrAddress, IdentityKey, Keystore,
     keystore::{Cost, DerivedKey, Nonces},
 };
-use trireme_tbls::{SecretKey, aggregate, split};
-use zeroize::Zeroizing;
+use trireme_tbls::{SecretKey, field::Scalar, split};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     address,
@@ -73,6 +73,7 @@ pub struct NodeFolder {
 pub struct Share {
     /// The secret.
     pub secret: SecretKey,
+    public: [u8; 48],
     nonces: Nonces,
     /// 32 hex digits.
     password: Zeroizing<String>,
@@ -195,15 +196,21 @@ pub fn create(request: &Request, fill: &mut dyn FnMut(&mut [u8])) -> Result<Crea
     for (secret, pair) in secrets.iter().zip(&definition.validators) {
         let shares = split(secret, threshold, *nodes, &mut |bytes| fill(bytes)).map_err(|_| CreateError::Randomness)?;
         let withdrawal = address::parse(&pair.withdrawal)?;
-        let deposits = sign_deposits(secret, &amounts, &withdrawal, definition.compounding, network)?;
-        let registration = sign_registration(secret, &definition, &pair.fee_recipient, *registration_time, network)?;
+        let signer = Signer {
+            secret,
+            public: secret.public_key().to_bytes(),
+            network,
+        };
+        let deposits = signer.deposits(&amounts, &withdrawal, definition.compounding)?;
+        let registration = signer.registration(&definition, &pair.fee_recipient, *registration_time)?;
+        let public_shares: Vec<[u8; 48]> = shares.values().map(|s| s.public_key().to_bytes()).collect();
         validators.push(DistributedValidator {
-            public_key: secret.public_key().to_bytes().to_vec(),
-            public_shares: shares.values().map(|s| s.public_key().to_bytes().to_vec()).collect(),
+            public_key: signer.public.to_vec(),
+            public_shares: public_shares.iter().map(|p| p.to_vec()).collect(),
             deposit_data: deposits,
             registration,
         });
-        hand_out(shares, &mut folders, fill);
+        hand_out(shares, &public_shares, &mut folders, fill);
     }
 
     let deposit_files = deposit_files(&validators, &amounts, network)?;
@@ -311,62 +318,73 @@ fn with_operators(definition: &Definition, folders: &[NodeFolder]) -> Result<Def
     Ok(out)
 }
 
-fn sign_deposits(
-    secret: &SecretKey,
-    amounts: &[u64],
-    withdrawal: &[u8; 20],
-    compounding: bool,
-    network: &Network,
-) -> Result<Vec<DepositData>, HashError> {
-    amounts
-        .iter()
-        .map(|amount| {
-            let mut data = DepositData {
-                pubkey: secret.public_key().to_bytes().to_vec(),
-                withdrawal_credentials: deposit::withdrawal_credentials(withdrawal, compounding).to_vec(),
-                amount: *amount,
-                signature: Vec::new(),
-            };
-            data.signature = secret
-                .sign(&data.signing_root(network.genesis_fork_version)?)
-                .to_bytes()
-                .to_vec();
-            Ok(data)
-        })
-        .collect()
+/// A validator's whole key, while there is one.
+struct Signer<'a> {
+    secret: &'a SecretKey,
+    public: [u8; 48],
+    network: &'a Network,
 }
 
-fn sign_registration(
-    secret: &SecretKey,
-    definition: &Definition,
-    fee_recipient: &str,
-    time: u64,
-    network: &Network,
-) -> Result<Registration, CreateError> {
-    let gas_limit = match definition.target_gas_limit {
-        0 => DEFAULT_GAS_LIMIT,
-        given => given,
-    };
-    let mut registration = Registration {
-        fee_recipient: address::parse(fee_recipient)?.to_vec(),
-        gas_limit,
-        timestamp: time.cast_signed(),
-        pubkey: secret.public_key().to_bytes().to_vec(),
-        signature: Vec::new(),
-    };
-    let root = registration.signing_root(network.genesis_fork_version)?;
-    registration.signature = secret.sign(&root).to_bytes().to_vec();
-    Ok(registration)
+impl Signer<'_> {
+    fn deposits(
+        &self,
+        amounts: &[u64],
+        withdrawal: &[u8; 20],
+        compounding: bool,
+    ) -> Result<Vec<DepositData>, HashError> {
+        amounts
+            .iter()
+            .map(|amount| {
+                let mut data = DepositData {
+                    pubkey: self.public.to_vec(),
+                    withdrawal_credentials: deposit::withdrawal_credentials(withdrawal, compounding).to_vec(),
+                    amount: *amount,
+                    signature: Vec::new(),
+                };
+                let root = data.signing_root(self.network.genesis_fork_version)?;
+                data.signature = self.secret.sign(&root).to_bytes().to_vec();
+                Ok(data)
+            })
+            .collect()
+    }
+
+    fn registration(
+        &self,
+        definition: &Definition,
+        fee_recipient: &str,
+        time: u64,
+    ) -> Result<Registration, CreateError> {
+        let gas_limit = match definition.target_gas_limit {
+            0 => DEFAULT_GAS_LIMIT,
+            given => given,
+        };
+        let mut registration = Registration {
+            fee_recipient: address::parse(fee_recipient)?.to_vec(),
+            gas_limit,
+            timestamp: time.cast_signed(),
+            pubkey: self.public.to_vec(),
+            signature: Vec::new(),
+        };
+        let root = registration.signing_root(self.network.genesis_fork_version)?;
+        registration.signature = self.secret.sign(&root).to_bytes().to_vec();
+        Ok(registration)
+    }
 }
 
 /// Gives each node its share with fresh nonces and a fresh password. Shares come in the order of their index, which is
 /// that of the nodes.
-fn hand_out(shares: BTreeMap<u8, SecretKey>, folders: &mut [NodeFolder], fill: &mut dyn FnMut(&mut [u8])) {
-    for (folder, secret) in folders.iter_mut().zip(shares.into_values()) {
+fn hand_out(
+    shares: BTreeMap<u8, SecretKey>,
+    public: &[[u8; 48]],
+    folders: &mut [NodeFolder],
+    fill: &mut dyn FnMut(&mut [u8]),
+) {
+    for ((folder, secret), public) in folders.iter_mut().zip(shares.into_values()).zip(public) {
         let mut password = Zeroizing::new([0; 16]);
         fill(password.as_mut_slice());
         folder.shares.push(Share {
             secret,
+            public: *public,
             nonces: Nonces::generate(&mut *fill),
             password: Zeroizing::new(hex::encode(password.as_slice())),
         });
@@ -388,6 +406,20 @@ fn deposit_files(
         .collect()
 }
 
+/// The key whose signature is the aggregate of the signatures of all these keys: their sum.
+fn sum<'a>(mut keys: impl Iterator<Item = &'a SecretKey>) -> Option<SecretKey> {
+    let scalar = |key: &SecretKey| Scalar::from_be_bytes(&key.to_bytes());
+    let mut sum = scalar(keys.next()?)?;
+    for key in keys {
+        let mut next = scalar(key)?;
+        sum = sum.add(&next);
+        next.zeroize();
+    }
+    let bytes = Zeroizing::new(sum.to_be_bytes());
+    sum.zeroize();
+    SecretKey::from_bytes(&bytes).ok()
+}
+
 /// Every share signs the lock hash, then every node does.
 fn sign_lock(
     definition: Definition,
@@ -404,14 +436,9 @@ fn sign_lock(
         null_aggregate: false,
     };
     let lock_hash = lock.compute_lock_hash()?;
-    let signatures: Vec<_> = folders
-        .iter()
-        .flat_map(|f| f.shares.iter().map(|s| s.secret.sign(&lock_hash)))
-        .collect();
-    lock.signature_aggregate = aggregate(&signatures)
-        .ok_or(CreateError::Randomness)?
-        .to_bytes()
-        .to_vec();
+    let shares = folders.iter().flat_map(|f| f.shares.iter().map(|s| &s.secret));
+    let all_together = sum(shares).ok_or(CreateError::Randomness)?;
+    lock.signature_aggregate = all_together.sign(&lock_hash).to_bytes().to_vec();
     lock.lock_hash = lock_hash.to_vec();
     if node_signatures {
         lock.node_signatures = folders
@@ -469,9 +496,8 @@ impl NodeFolder {
             Cost::Full => format!("validator_keys/keystore-{validator}"),
             Cost::Insecure => format!("validator_keys/keystore-insecure-{validator}"),
         };
-        let public = share.secret.public_key().to_bytes();
         let secret = share.secret.to_bytes();
-        let (keystore, key) = Keystore::encrypt_keeping_key(&secret, &public, &share.password, cost, &share.nonces);
+        let (keystore, key) = Keystore::encrypt_keeping_key(&secret, &share.public, &share.password, cost, &share.nonces);
         let password = share.password.as_bytes().to_vec();
         let files = [
             File {

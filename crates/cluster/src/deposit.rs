@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use trireme_tbls::{PublicKey, Signature};
+use sha2::{Digest as _, Sha256};
+use trireme_tbls::{Check, PublicKey, Signature, verify_set};
 
 use crate::{
     json,
@@ -201,12 +202,10 @@ pub fn to_json(deposits: &[DepositData], network: &Network) -> Result<Vec<u8>, D
     if deposits.iter().any(|d| d.amount != first.amount) {
         return Err(DepositError::Amounts);
     }
+    all_verify(deposits, network.genesis_fork_version)?;
     let mut entries = deposits
         .iter()
         .map(|d| {
-            if !d.verifies(network.genesis_fork_version)? {
-                return Err(DepositError::Signature(hex::encode(&d.pubkey)));
-            }
             Ok(Entry {
                 pubkey: hex::encode(&d.pubkey),
                 withdrawal_credentials: hex::encode(&d.withdrawal_credentials),
@@ -222,6 +221,31 @@ pub fn to_json(deposits: &[DepositData], network: &Network) -> Result<Vec<u8>, D
         .collect::<Result<Vec<_>, DepositError>>()?;
     entries.sort_by(|a, b| a.pubkey.cmp(&b.pubkey));
     Ok(json::write(&entries, 1))
+}
+
+/// Verifies many deposits' signatures at once.
+fn all_verify(deposits: &[DepositData], genesis_fork_version: [u8; 4]) -> Result<(), DepositError> {
+    let wrong = |d: &DepositData| DepositError::Signature(hex::encode(&d.pubkey));
+    // Whoever made the signatures must not know the weights of the batch beforehand.
+    let mut seed = Sha256::new_with_prefix(b"weights of a batch of deposits ");
+    let mut roots = Vec::with_capacity(deposits.len());
+    for deposit in deposits {
+        roots.push(deposit.signing_root(genesis_fork_version)?);
+        seed.update(deposit.data_root()?);
+    }
+    let checks = deposits.iter().zip(&roots).map(|(d, root)| {
+        let (key, signature) = d.points().ok_or_else(|| wrong(d))?;
+        Ok(Check {
+            key,
+            message: root,
+            signature,
+        })
+    });
+    let checks = checks.collect::<Result<Vec<_>, DepositError>>()?;
+    verify_set(&checks, &seed.finalize().into()).map_err(|culprits| {
+        let first = culprits.0.first().and_then(|at| deposits.get(*at));
+        first.map_or_else(|| DepositError::Signature(String::new()), wrong)
+    })
 }
 
 /// Reads a file back; key, credentials, amount and signature count, the rest is ignored.
@@ -341,13 +365,15 @@ impl DepositData {
     /// If a field is too long to be hashed.
     pub fn verifies(&self, genesis_fork_version: [u8; 4]) -> Result<bool, HashError> {
         let root = self.signing_root(genesis_fork_version)?;
-        let key = <[u8; 48]>::try_from(self.pubkey.as_slice())
-            .ok()
-            .and_then(|b| PublicKey::from_bytes(&b).ok());
-        let signature = <[u8; 96]>::try_from(self.signature.as_slice())
-            .ok()
-            .and_then(|b| Signature::from_bytes(&b).ok());
-        Ok(matches!((key, signature), (Some(k), Some(s)) if trireme_tbls::verify(&k, &root, &s)))
+        let points = self.points();
+        Ok(points.is_some_and(|(key, signature)| trireme_tbls::verify(&key, &root, &signature)))
+    }
+
+    /// Key and signature as points of the curves; `None` if they are none.
+    fn points(&self) -> Option<(PublicKey, Signature)> {
+        let key = <[u8; 48]>::try_from(self.pubkey.as_slice()).ok()?;
+        let signature = <[u8; 96]>::try_from(self.signature.as_slice()).ok()?;
+        Some((PublicKey::from_bytes(&key).ok()?, Signature::from_bytes(&signature).ok()?))
     }
 }
 
