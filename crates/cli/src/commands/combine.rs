@@ -11,10 +11,9 @@ use std::{
 
 use anyhow::Context as _;
 use trireme_cluster::{
-    Cluster, Loaded, Networks, Strictness,
+    Cluster, LoadError, Loaded, Lock, Networks, Strictness,
     check::{Folder, Opened},
     combine::{FoundShare, combine},
-    load_lock,
 };
 use trireme_files::{Disk, FileError, FileSystem, Staging, Step};
 use trireme_keys::{
@@ -24,7 +23,7 @@ use trireme_keys::{
 use trireme_tbls::SecretKey;
 use zeroize::Zeroizing;
 
-use super::random;
+use super::{random, verify::answers};
 use crate::{
     flags::CombineFlags,
     network::networks,
@@ -185,8 +184,7 @@ fn lock_of(folders: &[Folder], config: &CombineConfig) -> anyhow::Result<Cluster
         let at = match known {
             Some(at) => at,
             None => {
-                let loaded = load_lock(bytes, &config.networks, config.strictness)
-                    .with_context(|| format!("in {}", folder.name))?;
+                let loaded = loaded(bytes, config).with_context(|| format!("in {}", folder.name))?;
                 if let Some(warning) = &loaded.warning {
                     tracing::warn!(
                         topic = "cmd",
@@ -208,6 +206,25 @@ fn lock_of(folders: &[Folder], config: &CombineConfig) -> anyhow::Result<Cluster
     }
     let chosen = last.and_then(|at| seen.into_iter().nth(at));
     chosen.map(|(_, loaded, _)| loaded.cluster).context("no cluster lock")
+}
+
+fn loaded(bytes: &[u8], config: &CombineConfig) -> anyhow::Result<Loaded> {
+    let lock = Lock::from_json(bytes).map_err(LoadError::from)?;
+    let endpoint = config.execution_endpoint.as_deref();
+    let wallets = answers(endpoint, Some(&lock.definition), &config.networks)?;
+    match (lock.verify_with(&config.networks, &wallets), config.strictness) {
+        (Ok(cluster), _) => Ok(Loaded {
+            lock,
+            cluster,
+            warning: None,
+        }),
+        (Err(error), Strictness::Refuse) => Err(LoadError::from(error).into()),
+        (Err(error), Strictness::Warn) => Ok(Loaded {
+            cluster: lock.cluster().map_err(LoadError::from)?,
+            lock,
+            warning: Some(error),
+        }),
+    }
 }
 
 /// All shares that open. One that does not is told, and matters only if there are too few others.

@@ -7,21 +7,24 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use trireme_cluster::{
-    MAX_FILE, Networks, Wallets,
+    Definition, Lock, MAX_FILE, Networks, Wallets,
     check::{
         self, Check, Fault, Finding, Kind, Known, Outcome, Report, Verdict, definition_alone, deposits_alone, kind_of,
         lock_alone,
     },
 };
 use trireme_files::{Disk, FileSystem, read_secret};
+use trireme_remote::Execution;
 
 pub(crate) use show::facts;
 pub(crate) use words::eth;
 
+use super::blocking;
 use crate::{
     flags::VerifyFlags,
     network::networks,
@@ -29,6 +32,9 @@ use crate::{
     output::{Output, write_json},
     values::{Problems, given},
 };
+
+/// How long an execution client may take to answer at first.
+const CLIENT_STARTS: Duration = Duration::from_secs(10);
 
 /// Checked settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,15 +88,10 @@ pub fn run(config: &VerifyConfig, out: &mut dyn Write) -> anyhow::Result<ExitCod
 }
 
 fn report(config: &VerifyConfig, fs: &dyn FileSystem) -> anyhow::Result<Report> {
-    let wallets = Wallets::default();
-    let known = Known {
-        networks: &config.networks,
-        wallets: &wallets,
-    };
     if let [one] = config.paths.as_slice()
         && one.is_file()
     {
-        return of_file(one, fs, known);
+        return of_file(one, fs, config);
     }
     let mut findings = Vec::new();
     let mut places = Vec::new();
@@ -101,6 +102,17 @@ fn report(config: &VerifyConfig, fs: &dyn FileSystem) -> anyhow::Result<Report> 
         note_recovery(&place.path, &place.name, fs, &mut findings);
     }
     let folders = node_folder::read(fs, &places, config.opening)?;
+    let lock = folders.iter().find_map(|f| f.lock.as_ref()?.as_ref().ok());
+    let definition = lock.and_then(|bytes| Lock::from_json(bytes).ok()).map(|l| l.definition);
+    let wallets = answers(
+        config.execution_endpoint.as_deref(),
+        definition.as_ref(),
+        &config.networks,
+    )?;
+    let known = Known {
+        networks: &config.networks,
+        wallets: &wallets,
+    };
     let mut report = check::folders(&folders, known);
     for finding in findings {
         report.add(finding);
@@ -108,12 +120,44 @@ fn report(config: &VerifyConfig, fs: &dyn FileSystem) -> anyhow::Result<Report> 
     Ok(report)
 }
 
-fn of_file(path: &Path, fs: &dyn FileSystem, known: Known<'_>) -> anyhow::Result<Report> {
+/// What smart-contract wallets say to the definition's signatures, if there is an execution client to ask.
+pub(crate) fn answers(
+    endpoint: Option<&str>,
+    definition: Option<&Definition>,
+    networks: &Networks,
+) -> anyhow::Result<Wallets> {
+    let (Some(endpoint), Some(definition)) = (endpoint, definition) else {
+        return Ok(Wallets::default());
+    };
+    let client = Execution::new(endpoint).context("--execution-client-rpc-endpoint")?;
+    let asked = blocking(async {
+        client.ready(CLIENT_STARTS).await?;
+        client.ask_wallets(definition, networks).await
+    })?;
+    asked.context("smart-contract wallets cannot be asked")
+}
+
+fn of_file(path: &Path, fs: &dyn FileSystem, config: &VerifyConfig) -> anyhow::Result<Report> {
     let limit = u64::try_from(MAX_FILE).unwrap_or(u64::MAX);
     let bytes = read_secret(fs, path, limit).context("nothing can be checked")?;
     let place = path.display().to_string();
     let named = |name: &str| path.file_name().is_some_and(|n| n.to_string_lossy().contains(name));
-    match kind_of(&bytes) {
+    let kind = kind_of(&bytes);
+    let definition = match kind {
+        Kind::Lock => Lock::from_json(&bytes).ok().map(|lock| lock.definition),
+        Kind::Definition => Definition::from_json(&bytes).ok(),
+        Kind::Keystore | Kind::Deposits | Kind::Enr | Kind::IdentityKey | Kind::Other(_) => None,
+    };
+    let wallets = answers(
+        config.execution_endpoint.as_deref(),
+        definition.as_ref(),
+        &config.networks,
+    )?;
+    let known = Known {
+        networks: &config.networks,
+        wallets: &wallets,
+    };
+    match kind {
         Kind::Lock => Ok(lock_alone(&place, &bytes, known)),
         Kind::Definition => Ok(definition_alone(&place, &bytes, known)),
         Kind::Deposits => Ok(deposits_alone(&place)),

@@ -178,6 +178,8 @@ pub enum Skipped {
     NothingToCheck,
     /// Keystores were not to be opened; their `pubkey` fields were compared instead.
     NotOpened,
+    /// Passwords are missing.
+    NoPassword,
     /// It needs the folders of more operators.
     TooFewFolders {
         /// Operators whose shares are here.

@@ -79,8 +79,11 @@ fn keystores(holding: &mut Holding<'_>, findings: &mut Findings) {
         return;
     }
     let closed = opening(folder);
-    if closed.is_empty() && folder.keystores.iter().any(|k| matches!(k.opened, Opened::NotTried)) {
+    let any = |wanted: fn(&Opened) -> bool| folder.keystores.iter().any(|k| wanted(&k.opened));
+    if closed.is_empty() && any(|opened| matches!(opened, Opened::NotTried)) {
         findings.skip(Check::KeystoresOpen, &place, Skipped::NotOpened);
+    } else if closed.is_empty() && any(|opened| !matches!(opened, Opened::Key(_))) {
+        findings.skip(Check::KeystoresOpen, &place, Skipped::NoPassword);
     } else {
         findings.settle(Check::KeystoresOpen, &place, closed);
     }

@@ -62,6 +62,8 @@ pub(super) fn operators(all: &[Holding<'_>], findings: &mut Findings) {
         return;
     }
     let mut faults = Vec::new();
+    let needed = usize::from(cluster.threshold);
+    let mut fewest = usize::MAX;
     for (validator, of) in cluster.validators.iter().enumerate() {
         let shares: BTreeMap<u8, &SecretKey> = same
             .iter()
@@ -70,20 +72,17 @@ pub(super) fn operators(all: &[Holding<'_>], findings: &mut Findings) {
                 Some((index, (*holding.shares.get(&validator)?)?))
             })
             .collect();
-        if shares.len() < usize::from(cluster.threshold) {
-            let (here, needed) = (shares.len(), usize::from(cluster.threshold));
-            findings.skip(
-                check,
-                &format!("validator {validator}"),
-                Skipped::TooFewFolders { here, needed },
-            );
-            continue;
-        }
-        if !any_threshold_fits(&of.public_key, &shares, cluster.threshold) {
+        fewest = fewest.min(shares.len());
+        if shares.len() >= needed && !any_threshold_fits(&of.public_key, &shares, cluster.threshold) {
             faults.push((String::new(), Fault::SharesDoNotFit { validator }));
         }
     }
-    findings.settle(check, "", faults);
+    if fewest < needed {
+        findings.skip(check, "", Skipped::TooFewFolders { here: fewest, needed });
+    }
+    if fewest >= needed || !faults.is_empty() {
+        findings.settle(check, "", faults);
+    }
 }
 
 /// Whether any `threshold` of these shares, keyed by their index from 1, give the key of `group`.

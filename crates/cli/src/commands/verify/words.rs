@@ -49,8 +49,9 @@ pub(super) fn why(skipped: Skipped) -> String {
         Skipped::NotOpened => {
             "keystores were not opened (--no-decrypt): the public keys that they name were compared".to_owned()
         }
+        Skipped::NoPassword => "not all could be tried: passwords are missing".to_owned(),
         Skipped::TooFewFolders { here, needed } => {
-            format!("not checked: shares of {here} operators are here, {needed} are needed")
+            format!("not checked: usable shares of {here} operators are here, {needed} are needed")
         }
         Skipped::Unsigned => "not checked: the lock is not signed".to_owned(),
     }
