@@ -13,12 +13,12 @@ pub mod execution;
 pub mod judge;
 #[cfg(feature = "servers")]
 pub mod keymanager;
+#[cfg(feature = "mutations")]
+pub mod mutations;
 #[cfg(feature = "servers")]
 pub mod obol_api;
 #[cfg(feature = "servers")]
 pub mod served;
-#[cfg(feature = "mutations")]
-pub mod mutations;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(feature = "mocks")]

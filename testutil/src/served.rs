@@ -22,6 +22,8 @@ use tokio::{net::TcpListener, task::JoinSet};
 /// What goes wrong with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
+    /// None: this request is served, and a later one meets the next fault.
+    Pass,
     /// This status with this body.
     Status(u16, String),
     /// No answer, ever.
@@ -91,6 +93,7 @@ async fn door(State(faults): State<Faults>, request: Request, next: Next) -> Res
     };
     let chunk = || Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b' '; 64 * 1024]));
     match fault {
+        Fault::Pass => next.run(request).await,
         Fault::Status(code, text) => {
             let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, text).into_response()

@@ -188,6 +188,11 @@ impl Invocation {
                     self.begin(&LogConfig::default(), &Outlets::default(), &[], false)?;
                     commands::create_enr::run(&config, out)?;
                 }
+                Some(CreateCommand::Dkg(flags)) => {
+                    let config = self.checked(commands::create_dkg::config(&flags))?;
+                    self.begin(&LogConfig::default(), &Outlets::default(), &config.warnings, false)?;
+                    commands::create_dkg::run(&config, out)?;
+                }
                 Some(CreateCommand::Cluster(flags)) => {
                     let config = self.checked(commands::create_cluster::config(&flags, &self.given))?;
                     self.begin(&LogConfig::default(), &Outlets::default(), &[], false)?;

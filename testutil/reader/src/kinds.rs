@@ -25,7 +25,7 @@ pub const KINDS: &[(&str, &str, Claim)] = &[
     ("cluster", "cluster-folder", By("crates/cluster")),
     ("cluster", "cluster-lock", By("crates/cluster")),
     ("cluster", "create-cluster-golden", By("crates/cli")),
-    ("cluster", "create-dkg", Later("`create dkg` is not built yet")),
+    ("cluster", "create-dkg", By("crates/cli")),
     ("cluster", "deposit-data", By("crates/cluster")),
     ("cluster", "eip712-cases", By("crates/cluster")),
     ("cluster", "exit-api", Later(EXITS)),

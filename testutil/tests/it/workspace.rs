@@ -134,7 +134,18 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "cli",
-        ours: &["node", "devnet", "cluster", "files", "remote", "keys", "eth2", "tbls", "p2p", "telemetry"],
+        ours: &[
+            "node",
+            "devnet",
+            "cluster",
+            "files",
+            "remote",
+            "keys",
+            "eth2",
+            "tbls",
+            "p2p",
+            "telemetry",
+        ],
         never: &["libp2p", "sled"],
     },
     Room {

@@ -3,6 +3,7 @@
 pub mod combine;
 pub mod completion;
 pub mod create_cluster;
+pub mod create_dkg;
 pub mod create_enr;
 #[cfg(feature = "devnet")]
 pub mod devnet;

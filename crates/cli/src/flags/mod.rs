@@ -6,6 +6,7 @@
 //! completions and manual pages need nothing.
 
 mod create_cluster;
+mod create_dkg;
 #[cfg(feature = "devnet")]
 mod devnet;
 mod groups;
@@ -16,6 +17,7 @@ mod verify;
 use clap::{Args, Parser, Subcommand};
 
 pub use create_cluster::CreateClusterFlags;
+pub use create_dkg::CreateDkgFlags;
 #[cfg(feature = "devnet")]
 pub use devnet::DevnetFlags;
 pub use groups::{FeatureFlags, LogFlags, LokiFlags, OutputFlags, P2pFlags, TestnetFlags};
@@ -83,6 +85,8 @@ pub struct CreateFlags {
 pub enum CreateCommand {
     /// Create a cluster in one place: keys, lock, and the folder of every node.
     Cluster(Box<CreateClusterFlags>),
+    /// Invite operators to generate keys together: make the cluster definition that each of them runs the ceremony with.
+    Dkg(Box<CreateDkgFlags>),
     /// Create this node's identity key and show its ENR.
     Enr(CreateEnrFlags),
 }

@@ -3,15 +3,21 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod combine;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod completion;
 #[cfg(test)]
 mod create_cluster;
 #[cfg(test)]
+mod create_dkg;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
 mod key_files;
+#[cfg(test)]
+mod keymanagers;
 #[cfg(test)]
 mod precedence;
 #[cfg(test)]
@@ -23,6 +29,11 @@ mod secrets;
 #[cfg(feature = "devnet")]
 #[cfg(test)]
 mod simnet;
+#[cfg(test)]
+mod splitting;
+
+#[cfg(test)]
+mod verify;
 
 #[cfg(test)]
 mod call {
