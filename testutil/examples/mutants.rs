@@ -34,11 +34,11 @@ fn write(folder: &std::path::Path) -> io::Result<()> {
             }
             let here = folder.join(version.as_str()).join(format!("{number:02}"));
             fs::create_dir_all(here.join("node0/validator_keys"))?;
+            fs::write(here.join("node0/cluster-lock.json"), mutation.apply(&right).lock_json())?;
             fs::write(
-                here.join("node0/cluster-lock.json"),
-                mutation.apply(&right).lock_json(),
+                here.join("expected"),
+                format!("{:?}: {}\n", mutation.stage, mutation.name),
             )?;
-            fs::write(here.join("expected"), format!("{:?}: {}\n", mutation.stage, mutation.name))?;
         }
     }
     Ok(())

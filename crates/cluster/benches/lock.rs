@@ -2,11 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may stop at its own mistakes")]
 
-use std::{hint::black_box, sync::LazyLock};
+use std::{
+    hint::black_box,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use divan::Bencher;
 use trireme_cluster::{
-    Addresses, Creator, Definition, Lock, Networks, Version, Wallets,
+    Addresses, Alone, Creator, Definition, Lock, Networks, Order, Version, Wallets, Workers,
     create::{Request, create},
 };
 use trireme_keys::keccak256;
@@ -85,7 +91,7 @@ fn signatures(bencher: Bencher<'_, '_>) {
     let (lock, _) = &*LOCK;
     bencher.bench(|| {
         black_box(lock)
-            .verify_signatures(&Networks::known(), &Wallets::default())
+            .verify_signatures(&Alone, &Networks::known(), &Wallets::default())
             .unwrap()
     });
 }
@@ -97,5 +103,42 @@ fn all(bencher: Bencher<'_, '_>) {
     bencher.bench(|| {
         let lock = Lock::from_json(black_box(json)).unwrap();
         lock.verify(&Networks::known()).unwrap()
+    });
+}
+
+/// Two threads.
+struct Two;
+
+impl Workers for Two {
+    fn parts(&self) -> usize {
+        2
+    }
+
+    fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= count {
+                    return;
+                }
+                job(at);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(work);
+            work();
+        });
+    }
+}
+
+/// As `all`, on two cores.
+#[divan::bench(sample_count = 10)]
+fn all_on_two_cores(bencher: Bencher<'_, '_>) {
+    let (_, json) = &*LOCK;
+    bencher.bench(|| {
+        let lock = Lock::from_json(black_box(json)).unwrap();
+        lock.verify_by(&Two, Order::HashesFirst, &Networks::known(), &Wallets::default())
+            .unwrap()
     });
 }

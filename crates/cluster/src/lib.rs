@@ -29,9 +29,11 @@ mod network;
 mod signing;
 mod stage;
 mod verify;
+mod verify_lock;
 mod version;
 mod view;
 mod wallets;
+mod workers;
 
 pub use definition::{Addresses, Creator, Definition, MAX_VALIDATORS, Operator, WriteError};
 pub use deposit::DepositData;
@@ -45,3 +47,4 @@ pub use verify::{DefinitionError, Order, VerifyError, What, Who};
 pub use version::{UnknownVersion, Version};
 pub use view::{Cluster, ClusterError, ClusterOperator, ClusterValidator, MAX_OPERATORS};
 pub use wallets::{WalletQuestion, WalletRules, Wallets};
+pub use workers::{Alone, Workers};

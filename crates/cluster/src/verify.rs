@@ -1,27 +1,18 @@
-//! Verification of definitions and locks: hashes first, then every signature (cluster.md 4.1 and section 5).
+//! Verification of definitions, and what can be wrong with definitions and locks (cluster.md 4.1 and section 5).
 //!
-//! Guarantees: checks run in the order in which other nodes run them, so the first failure is the same; a lock that passes
-//! names keys whose shares interpolate to the group key, signed by every share, by every operator's node and, where they
-//! signed, by the operators' wallets. The same file always gets the same verdict: the random weights of batch verification
-//! are drawn from the lock hash, which covers all that is checked with them.
-//! Not here: asking smart-contract wallets (`wallets` says what to ask and takes the answers); deposit data, which the
-//! lock's own verification does not check either.
+//! Guarantees: checks run in the order in which other nodes run them, so the first failure is the same.
+//! Not here: asking smart-contract wallets (`wallets` says what to ask and takes the answers); locks (`verify_lock`).
 
 use std::fmt;
-
-use sha2::{Digest as _, Sha256};
-use trireme_keys::recover;
-use trireme_tbls::{Check, PublicKey, Signature, verify_aggregate, verify_set};
 
 use crate::{
     address,
     definition::{Creator, Definition, Operator},
     eip712,
-    lock::{Lock, Registration},
     merkle::HashError,
     network::Networks,
     version::{self, Version},
-    view::{Cluster, ClusterError},
+    view::ClusterError,
     wallets::{Standing, Wallets},
 };
 
@@ -214,7 +205,7 @@ impl fmt::Display for What {
     }
 }
 
-fn fits(
+pub(crate) fn fits(
     stored: &[u8],
     computed: Result<[u8; 32], HashError>,
     error: fn(Option<HashError>) -> VerifyError,
@@ -417,181 +408,4 @@ impl Definition {
         };
         signature.len().is_multiple_of(65) && signature.len() <= most * 65
     }
-}
-
-impl Lock {
-    /// Checks the definition's hashes, the number of validators and the lock hash.
-    ///
-    /// # Errors
-    /// [`VerifyError`] for the first that does not fit.
-    pub fn verify_hashes(&self) -> Result<(), VerifyError> {
-        self.definition.verify_hashes()?;
-        let (found, expected) = (self.validators.len(), self.definition.num_validators);
-        if u64::try_from(found) != Ok(expected) {
-            return Err(VerifyError::ValidatorCount { found, expected });
-        }
-        fits(&self.lock_hash, self.compute_lock_hash(), VerifyError::LockHash)
-    }
-
-    /// Checks everything and gives the lock in the form for use. Smart-contract wallets are refused.
-    ///
-    /// Takes about a second for 1,000 validators; the points are decoded once.
-    ///
-    /// # Errors
-    /// [`VerifyError`] for the first check that fails.
-    pub fn verify(&self, networks: &Networks) -> Result<Cluster, VerifyError> {
-        self.verify_with(networks, &Wallets::default())
-    }
-
-    /// As [`Lock::verify`], with what smart-contract wallets answered.
-    ///
-    /// # Errors
-    /// [`VerifyError`] for the first check that fails.
-    pub fn verify_with(&self, networks: &Networks, wallets: &Wallets) -> Result<Cluster, VerifyError> {
-        self.verify_in(Order::HashesFirst, networks, wallets)
-    }
-
-    /// As [`Lock::verify_with`], in the given order.
-    ///
-    /// # Errors
-    /// [`VerifyError`] for the first check that fails.
-    pub fn verify_in(&self, order: Order, networks: &Networks, wallets: &Wallets) -> Result<Cluster, VerifyError> {
-        match order {
-            Order::HashesFirst => {
-                self.verify_hashes()?;
-                self.verify_signatures(networks, wallets)
-            }
-            Order::SignaturesFirst => {
-                let cluster = self.verify_signatures(networks, wallets)?;
-                self.verify_hashes()?;
-                Ok(cluster)
-            }
-        }
-    }
-
-    /// Checks every signature, and that the public shares fit the public keys. The lock hash that was signed is computed
-    /// anew; the config hash that wallets signed is the one in memory.
-    ///
-    /// # Errors
-    /// [`VerifyError`] for the first check that fails.
-    pub fn verify_signatures(&self, networks: &Networks, wallets: &Wallets) -> Result<Cluster, VerifyError> {
-        self.definition.verify_signatures_with(networks, wallets)?;
-        if self.signature_aggregate.is_empty() {
-            return if self.definition.version.schema().aggregate_optional {
-                Ok(self.cluster()?)
-            } else {
-                Err(VerifyError::Aggregate(MISSING))
-            };
-        }
-        let (threshold, keys) = self.decoded_keys()?;
-        // It covers all that is checked with the weights. A lock that cannot be hashed is refused below in any case.
-        let lock_hash = self.compute_lock_hash();
-        let seed: [u8; 32] = Sha256::new()
-            .chain_update(b"weights of a batch over lock ")
-            .chain_update(lock_hash.as_ref().unwrap_or(&[0; 32]))
-            .finalize()
-            .into();
-        let all: Vec<(PublicKey, &[PublicKey])> = keys
-            .iter()
-            .map(|v| (v.public_key, v.public_shares.as_slice()))
-            .collect();
-        trireme_tbls::shares_fit(&all, threshold, &seed).map_err(VerifyError::Shares)?;
-        drop(all);
-        let lock_hash = lock_hash.map_err(|e| VerifyError::LockHash(Some(e)))?;
-        let mut cluster = self.without_operators(threshold, keys)?;
-        self.verify_aggregate(&cluster, &lock_hash)?;
-        self.verify_registrations(&cluster, &seed)?;
-        self.verify_node_signature_count()?;
-        cluster.operators = self.operators()?;
-        self.verify_node_signatures(&cluster, &lock_hash)?;
-        Ok(cluster)
-    }
-
-    pub(crate) fn verify_aggregate(&self, cluster: &Cluster, lock_hash: &[u8; 32]) -> Result<(), VerifyError> {
-        let signature =
-            decode_signature(&self.signature_aggregate).ok_or(VerifyError::Aggregate("not a BLS signature"))?;
-        let keys: Vec<PublicKey> = cluster
-            .validators
-            .iter()
-            .flat_map(|v| v.public_shares.iter().copied())
-            .collect();
-        if verify_aggregate(&keys, lock_hash, &signature) {
-            Ok(())
-        } else {
-            Err(VerifyError::Aggregate("wrong"))
-        }
-    }
-
-    pub(crate) fn verify_registrations(&self, cluster: &Cluster, seed: &[u8; 32]) -> Result<(), VerifyError> {
-        let has_registrations = self.definition.version.schema().registrations;
-        let mut signed: Vec<([u8; 32], PublicKey, Signature)> = Vec::new();
-        for (validator, (raw, decoded)) in self.validators.iter().zip(&cluster.validators).enumerate() {
-            let error = |problem| VerifyError::Registration { validator, problem };
-            let registration = &raw.registration;
-            if !has_registrations {
-                if *registration != Registration::default() {
-                    return Err(error(UNEXPECTED));
-                }
-                continue;
-            }
-            if registration.signature.is_empty()
-                || registration.fee_recipient.is_empty()
-                || registration.pubkey.is_empty()
-            {
-                return Err(error(MISSING));
-            }
-            // The message is rebuilt: what counts is the definition's fee recipient and the group key.
-            let message = Registration {
-                fee_recipient: decoded.fee_recipient.to_vec(),
-                pubkey: decoded.public_key_bytes.to_vec(),
-                ..registration.clone()
-            };
-            let root = message
-                .signing_root(cluster.fork_version)
-                .map_err(|_| error("too long"))?;
-            let signature =
-                decode_signature(&registration.signature).ok_or_else(|| error("not signed with a BLS signature"))?;
-            signed.push((root, decoded.public_key, signature));
-        }
-        let checks: Vec<Check<'_>> = signed
-            .iter()
-            .map(|(root, key, signature)| Check {
-                key: *key,
-                message: root,
-                signature: *signature,
-            })
-            .collect();
-        verify_set(&checks, seed).map_err(|culprits| VerifyError::Registration {
-            validator: culprits.0.first().copied().unwrap_or_default(),
-            problem: "not signed by the validator's key for this fee recipient",
-        })
-    }
-
-    fn verify_node_signature_count(&self) -> Result<(), VerifyError> {
-        let expected = if self.definition.version.schema().node_signatures {
-            self.definition.operators.len()
-        } else {
-            0
-        };
-        let found = self.node_signatures.len();
-        if found == expected {
-            Ok(())
-        } else {
-            Err(VerifyError::NodeSignatureCount { found, expected })
-        }
-    }
-
-    pub(crate) fn verify_node_signatures(&self, cluster: &Cluster, lock_hash: &[u8; 32]) -> Result<(), VerifyError> {
-        self.verify_node_signature_count()?;
-        for (at, (signature, operator)) in self.node_signatures.iter().zip(&cluster.operators).enumerate() {
-            if recover(lock_hash, signature) != Ok(operator.peer_id.public_key()) {
-                return Err(VerifyError::NodeSignature { operator: at });
-            }
-        }
-        Ok(())
-    }
-}
-
-fn decode_signature(bytes: &[u8]) -> Option<Signature> {
-    Signature::from_bytes(&<[u8; 96]>::try_from(bytes).ok()?).ok()
 }

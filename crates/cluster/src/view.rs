@@ -8,6 +8,7 @@ use trireme_tbls::PublicKey;
 use crate::{
     address,
     lock::{DistributedValidator, Lock, Registration},
+    workers::{Alone, Workers, each},
 };
 
 /// Most operators: share indices are one byte and begin at 1.
@@ -160,19 +161,19 @@ impl Lock {
     /// # Errors
     /// [`ClusterError`] for the first thing that no node could work with.
     pub fn cluster(&self) -> Result<Cluster, ClusterError> {
-        let (threshold, keys) = self.decoded_keys()?;
-        let mut cluster = self.without_operators(threshold, keys)?;
+        let (threshold, keys) = self.decoded_keys(&Alone)?;
+        let mut cluster = self.without_operators(threshold, &keys)?;
         cluster.operators = self.operators()?;
         Ok(cluster)
     }
 
     /// The cluster without its operators, from its threshold and keys.
-    pub(crate) fn without_operators(&self, threshold: u8, keys: Vec<ValidatorKeys>) -> Result<Cluster, ClusterError> {
+    pub(crate) fn without_operators(&self, threshold: u8, keys: &[ValidatorKeys]) -> Result<Cluster, ClusterError> {
         let definition = &self.definition;
         let fork_version = <[u8; 4]>::try_from(definition.fork_version.as_slice())
             .map_err(|_| ClusterError::ForkVersion(definition.fork_version.len()))?;
         let validators = keys
-            .into_iter()
+            .iter()
             .zip(self.validators.iter().zip(&definition.validators))
             .enumerate()
             .map(|(at, (keys, (validator, pair)))| {
@@ -184,7 +185,7 @@ impl Lock {
                 Ok(ClusterValidator {
                     public_key: keys.public_key,
                     public_key_bytes: keys.public_key_bytes,
-                    public_shares: keys.public_shares,
+                    public_shares: keys.public_shares.clone(),
                     fee_recipient: parsed(&pair.fee_recipient)?,
                     withdrawal_address: parsed(&pair.withdrawal)?,
                     registration: Some(&validator.registration)
@@ -236,7 +237,7 @@ impl Lock {
     }
 
     /// The threshold, and every validator's keys, decoded; in the order of the lock's own checks.
-    pub(crate) fn decoded_keys(&self) -> Result<(u8, Vec<ValidatorKeys>), ClusterError> {
+    pub(crate) fn decoded_keys(&self, workers: &dyn Workers) -> Result<(u8, Vec<ValidatorKeys>), ClusterError> {
         let operators = self.definition.operators.len();
         if operators == 0 || operators > MAX_OPERATORS {
             return Err(ClusterError::OperatorCount(operators));
@@ -246,16 +247,23 @@ impl Lock {
         if u64::try_from(found) != Ok(expected) || self.definition.validators.len() != found || found == 0 {
             return Err(ClusterError::ValidatorCount { found, expected });
         }
-        let mut seen = BTreeSet::new();
-        let keys = self.validators.iter().enumerate().map(|(at, validator)| {
-            let keys = ValidatorKeys::decode(at, validator, operators)?;
-            if seen.insert(keys.public_key_bytes) {
-                Ok(keys)
-            } else {
-                Err(ClusterError::DuplicateValidator(at))
-            }
+        let size = found.div_ceil(workers.parts().max(1)).max(1);
+        let decoded = each(workers, found.div_ceil(size), |part| -> Result<Vec<_>, _> {
+            let first = part.saturating_mul(size);
+            let some = self.validators.iter().enumerate().skip(first).take(size);
+            some.map(|(at, validator)| ValidatorKeys::decode(at, validator, operators))
+                .collect()
         });
-        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let mut seen = BTreeSet::new();
+        let mut keys: Vec<ValidatorKeys> = Vec::with_capacity(found);
+        for part in decoded {
+            for validator in part? {
+                if !seen.insert(validator.public_key_bytes) {
+                    return Err(ClusterError::DuplicateValidator(keys.len()));
+                }
+                keys.push(validator);
+            }
+        }
         let threshold = self.definition.threshold;
         u8::try_from(threshold)
             .ok()

@@ -5,10 +5,14 @@
 //! signatures (performance, move 8). Keys are decoded by the signature scheme, once.
 //! Not here: formats and checks (`trireme-cluster`).
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use sha2::{Digest as _, Sha256};
-use trireme_cluster::{Lock, Networks, VerifyError};
+use trireme_cluster::{Lock, Networks, Order, VerifyError, Workers};
 use trireme_core::{
     PeerIdx, PubKey,
     cluster::{Cluster, Validator},
@@ -131,7 +135,8 @@ pub(crate) fn load(config: &NodeConfig, identity: IdentityKey) -> Result<Loaded,
 }
 
 /// The known networks and the one of the flags.
-pub(crate) fn networks(custom: Option<&CustomNetwork>) -> Networks {
+#[must_use]
+pub fn networks(custom: Option<&CustomNetwork>) -> Networks {
     let known = Networks::known();
     match custom {
         None => known,
@@ -152,7 +157,7 @@ fn verify(config: &NodeConfig, bytes: &[u8], lock: &Lock, networks: &Networks) -
         tracing::debug!("The cluster lock is the one that was verified before");
         return Ok(());
     }
-    match lock.verify(networks) {
+    match lock.verify_by(&Cores, Order::HashesFirst, networks, &config.wallets) {
         Ok(_) => remember(&memory, &mark),
         Err(error) if config.no_verify => warn_unverified(&error),
         Err(error) => {
@@ -163,6 +168,34 @@ fn verify(config: &NodeConfig, bytes: &[u8], lock: &Lock, networks: &Networks) -
         }
     }
     Ok(())
+}
+
+/// All cores, for a second or two at the start.
+struct Cores;
+
+impl Workers for Cores {
+    fn parts(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+
+    fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= count {
+                    return;
+                }
+                job(at);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.parts().min(count) {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
 }
 
 fn warn_unverified(error: &VerifyError) {

@@ -19,11 +19,14 @@ use crate::{
 /// How many index sets a [`Combiner`] remembers: all of 7 operators, and far more than are live in any cluster.
 const REMEMBERED: usize = 128;
 
+/// By the share that is asked about and the set that determines it; `None` where no relation can be used.
+type Relations = BTreeMap<(u8, Vec<u8>), Option<Arc<Relation>>>;
+
 /// [`crate::combine`] with a memory of coefficients: all validators of a slot usually need the same set.
 #[derive(Default)]
 pub struct Combiner {
     known: Mutex<BTreeMap<Vec<u8>, Arc<Weights>>>,
-    further: Mutex<BTreeMap<(u8, Vec<u8>), Option<Arc<Relation>>>>,
+    further: Mutex<Relations>,
 }
 
 impl Combiner {

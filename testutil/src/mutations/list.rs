@@ -1,8 +1,6 @@
 //! The list: in the order of the checks.
 
-use trireme_cluster::{
-    Networks, Order, Stage, Version, WalletQuestion, WalletRules, Wallets, address, eip712,
-};
+use trireme_cluster::{Networks, Order, Stage, Version, WalletQuestion, WalletRules, Wallets, address, eip712};
 use trireme_keys::IdentityKey;
 
 use super::{Mutation, signed::Signed};

@@ -61,7 +61,12 @@ impl Signed {
         let Created { lock, nodes } = created;
         let keys: Vec<IdentityKey> = (0..=NODES).map(|_| IdentityKey::generate(&mut fill)).collect();
         let shares: Vec<Vec<SecretKey>> = (0..usize::from(VALIDATORS))
-            .map(|v| nodes.iter().filter_map(|n| Some(n.shares.get(v)?.secret.clone())).collect())
+            .map(|v| {
+                nodes
+                    .iter()
+                    .filter_map(|n| Some(n.shares.get(v)?.secret.clone()))
+                    .collect()
+            })
             .collect();
         let groups = shares.iter().map(|shares| {
             let indexed = (1_u8..).zip(shares.iter().cloned()).collect();
@@ -183,8 +188,8 @@ impl Signed {
 
 fn request(version: Version, network: &Network) -> Request {
     let pair = Addresses {
-        fee_recipient: "0x388C818CA8B9251b393131C08a736A67ccB19297".into(),
-        withdrawal: "0x6325253feC738dD7A9e28bF921119C160f070244".into(),
+        fee_recipient: address::checksummed(&[0x38; 20]),
+        withdrawal: address::checksummed(&[0xb7; 20]),
     };
     let definition = Definition {
         name: "an <example> & more".into(),
@@ -199,7 +204,11 @@ fn request(version: Version, network: &Network) -> Request {
         dkg_algorithm: "default".into(),
         fork_version: network.genesis_fork_version.to_vec(),
         deposit_amounts: None,
-        consensus_protocol: if version >= Version::V1_9 { "qbft".into() } else { String::new() },
+        consensus_protocol: if version >= Version::V1_9 {
+            "qbft".into()
+        } else {
+            String::new()
+        },
         target_gas_limit: if version.has_gas_limit() { 60_000_000 } else { 0 },
         compounding: false,
         config_hash: Vec::new(),

@@ -2,10 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use trireme_cluster::{Definition, Lock, Networks, Order, Stage, Version, Wallets};
+use trireme_cluster::{Definition, Lock, Networks, Order, Stage, Version, Wallets, Workers};
 use trireme_testutil::mutations::{MUTATIONS, Signed};
 
 const ORDERS: [Order; 2] = [Order::HashesFirst, Order::SignaturesFirst];
+
+/// Does one part per validator, the last job first.
+struct Backwards;
+
+impl Workers for Backwards {
+    fn parts(&self) -> usize {
+        2
+    }
+
+    fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        (0..count).rev().for_each(job);
+    }
+}
 
 #[test]
 fn what_is_changed_by_a_mutation_is_right_before() {
@@ -44,6 +57,10 @@ fn each_mutation_fails_first_at_its_own_check() {
                 };
                 let lock = Lock::from_json(&mutant.lock_json()).unwrap();
                 let verdict = lock.verify_in(order, &networks, &mutant.wallets).map(drop);
+                if order == Order::HashesFirst && version == Version::V1_11 {
+                    let shared = lock.verify_by(&Backwards, order, &networks, &mutant.wallets).map(drop);
+                    assert_eq!(shared, verdict, "whoever does the work, the verdict is the same");
+                }
                 check("lock", verdict.err().map(|e| e.stage()));
                 if mutation.of_definition {
                     let definition = Definition::from_json(&mutant.definition_json()).unwrap();
