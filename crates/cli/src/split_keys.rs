@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use trireme_cluster::folder::{
     KeystoreFile, in_sequence, index_of, is_keystore_name, open_keystore, open_with_any, password_name,
 };
-use trireme_files::{FileSystem, Kind, read_secret};
+use trireme_files::{FileError, FileSystem, Kind, read_secret};
 use trireme_keys::{Keystore, keystore::MAX_FILE};
 use trireme_tbls::SecretKey;
 use zeroize::Zeroizing;
@@ -137,8 +137,10 @@ fn anywhere(fs: &dyn FileSystem, folder: &Path) -> anyhow::Result<(Vec<Found>, V
     let mut found = Vec::new();
     for path in json {
         // Deposit data and the like lie beside keystores and are none.
-        let Ok(bytes) = read_secret(fs, &path, u64::try_from(MAX_FILE)?) else {
-            anyhow::bail!("{} cannot be read, or is too large for a keystore", path.display());
+        let bytes = match read_secret(fs, &path, u64::try_from(MAX_FILE)?) {
+            Ok(bytes) => bytes,
+            Err(FileError::TooLarge { .. }) => continue,
+            Err(error) => return Err(error.into()),
         };
         if Keystore::from_json(&bytes).is_ok() {
             let own = path.with_extension("txt");

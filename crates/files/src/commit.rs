@@ -57,6 +57,11 @@ pub fn finish(fs: &dyn FileSystem, target: &Path) -> Result<Finished, FileError>
     let Some(text) = read_small(fs, &path, MAX_JOURNAL)? else {
         return Ok(match read_small(fs, &root.join(HELD), MAX_NOTE)? {
             Some(note) => Finished::Held(note),
+            None if fs.list(&root).is_ok_and(|names| names.is_empty()) => {
+                // All that a finished run can leave. Where we may not remove it, it is in nobody's way.
+                let _ = fs.remove_folder(&root);
+                Finished::Nothing
+            }
             None => Finished::Leftovers,
         });
     };
@@ -146,16 +151,14 @@ pub(crate) fn carry_out(fs: &dyn FileSystem, target: &Path, journal: &Journal) -
             missing.push(path.clone());
         }
     }
-    let (path, held) = (root.join(JOURNAL), root.join(HELD));
-    if status(fs, &held)?.is_some() {
-        // Without its journal the run must not look as if it still waited.
-        fs.remove_file(&held)
-            .map_err(|e| FileError::of(fs, "removed", &held, e))?;
-        fs.sync_folder(&root)
-            .map_err(|e| FileError::of(fs, "flushed", &root, e))?;
+    // The journal goes last, and only when it is on the disk that everything else is gone: what is left must neither look
+    // like a run that waits nor be forgotten here.
+    let staged = fs.list(&root).map_err(|e| FileError::of(fs, "read", &root, e))?;
+    for name in staged.iter().filter(|name| *name != JOURNAL) {
+        remove_tree(fs, &root.join(name))?;
     }
-    fs.remove_file(&path)
-        .map_err(|e| FileError::of(fs, "removed", &path, e))?;
+    fs.sync_folder(&root)
+        .map_err(|e| FileError::of(fs, "flushed", &root, e))?;
     remove_tree(fs, &root)?;
     // Everything is in place; a staging folder that comes back after a power cut is empty.
     fs.sync_folder(target)

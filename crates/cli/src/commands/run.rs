@@ -1,10 +1,18 @@
 //! `trireme run`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use anyhow::Context as _;
+use trireme_cluster::{Lock, MAX_FILE, Wallets};
+use trireme_files::Disk;
 use trireme_node::{
     BeaconConfig, CustomNetwork, FeatureSet, NodeConfig, P2pConfig, ProposalConfig, UpdatesConfig, ValidatorApiConfig,
 };
+use trireme_remote::{Execution, execution::STARTS_WITHIN};
 use trireme_telemetry::{LogConfig, Loki, LokiConfig, Outlets, PushConfig, TraceConfig, Traces};
 use url::Url;
 
@@ -14,6 +22,7 @@ use crate::{
     flags::{FeatureFlags, LokiFlags, P2pFlags, RunFlags},
     logging::{log_config, shown_endpoint},
     network::{Custom, custom},
+    node_folder::{self, Recovered},
     values::{Problems, given},
 };
 
@@ -23,11 +32,7 @@ const NICKNAME: usize = 32;
 const GRAFFITI: usize = 32;
 const GRAFFITI_TOKEN: usize = 4;
 
-const NOT_BUILT: [(&str, &str); 5] = [
-    (
-        "execution-client-rpc-endpoint",
-        "signatures of smart-contract wallets are refused",
-    ),
+const NOT_BUILT: [(&str, &str); 4] = [
     ("jaeger-address", "no traces are sent"),
     ("jaeger-service", "no traces are sent"),
     ("p2p-udp-address", "connections are made over TCP"),
@@ -41,6 +46,8 @@ pub struct RunConfig {
     pub node: NodeConfig,
     /// A beacon node in this process, instead of those outside.
     pub simnet: Option<Simnet>,
+    /// Execution client that is asked about smart-contract wallets.
+    pub execution: Option<String>,
     /// Set up before anything else.
     pub log: LogConfig,
     /// What the operator should know.
@@ -78,6 +85,7 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
     let node = NodeConfig {
         version: about::version(),
         lock_file: PathBuf::from(&flags.lock_file),
+        wallets: Wallets::default(),
         no_verify: p.bool("no-verify", &flags.no_verify),
         private_key_file_lock: p.bool("private-key-file-lock", &flags.private_key_file_lock),
         data_dir: NodeConfig::data_dir_beside(&private_key_file),
@@ -96,9 +104,14 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
         features: features(&flags.features, p, &mut warnings),
         testnet,
     };
+    let execution = given(&flags.execution_client_rpc_endpoint).map(str::to_owned);
+    if let Some(Err(e)) = execution.as_deref().map(Execution::new) {
+        problems.add("execution-client-rpc-endpoint", e);
+    }
     problems.finish(RunConfig {
         node,
         simnet,
+        execution,
         log,
         warnings,
     })
@@ -109,13 +122,48 @@ pub fn config(flags: &RunFlags, given_flags: &Given) -> Result<RunConfig, Proble
 /// # Errors
 /// What stopped it, with what to do.
 pub async fn run(config: RunConfig) -> anyhow::Result<()> {
-    let RunConfig { mut node, simnet, .. } = config;
+    let RunConfig {
+        mut node,
+        simnet,
+        execution,
+        ..
+    } = config;
+    match node_folder::recover(&Disk, node.lock_file.parent().unwrap_or(Path::new(""))) {
+        Recovered::Clean => {}
+        Recovered::Moved(paths) => tracing::info!(
+            topic = "cmd",
+            paths,
+            "An interrupted command had left files outside their places; they are in place now"
+        ),
+        // What the node needs may be whole all the same; if it is not, loading says what is missing.
+        Recovered::Left(problem) => tracing::warn!(topic = "cmd", "{problem}"),
+    }
+    if let Some(endpoint) = execution {
+        node.wallets = wallets(&endpoint, &node)
+            .await
+            .context("--execution-client-rpc-endpoint")?;
+    }
     let _simnet = match simnet {
         Some(simnet) => Some(simnet.start(&mut node).await?),
         None => None,
     };
     trireme_node::run(node, trireme_node::Shutdown::on_signals()).await?;
     Ok(())
+}
+
+/// Asks smart-contract wallets about their signatures in the lock. The execution client must be there even if there is
+/// nothing to ask; a lock that cannot be read is told of when the node loads it.
+async fn wallets(endpoint: &str, node: &NodeConfig) -> anyhow::Result<Wallets> {
+    let client = Execution::new(endpoint)?;
+    client.ready(STARTS_WITHIN).await?;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_FILE).unwrap_or(u64::MAX);
+    let read = std::fs::File::open(&node.lock_file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    let Some(lock) = read.ok().and_then(|_| Lock::from_json(&bytes).ok()) else {
+        return Ok(Wallets::default());
+    };
+    let networks = trireme_node::networks(node.testnet.as_ref());
+    Ok(client.ask_wallets(&lock.definition, &networks).await?)
 }
 
 fn features(flags: &FeatureFlags, problems: &mut Problems, warnings: &mut Vec<String>) -> FeatureSet {

@@ -50,28 +50,28 @@ pub struct CreateClusterFlags {
     /// Split the keys of existing validators instead of making new ones.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub split_existing_keys: String,
-    /// Folder with keystore-*.json and keystore-*.txt of the keys to split.
+    /// Folder with the keystores to split and their password files; with several addresses they are keystore-0.json, 1, ...
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub split_keys_dir: String,
-    /// Encrypt keystores at next to no cost: for tests only.
+    /// Encrypt keystores at next to no cost: for tests only, refused on mainnet and gnosis.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub insecure_keys: String,
     /// Keymanager URLs, one per node, that take the key shares instead of files.
     #[arg(long, value_name = "LIST")]
     pub keymanager_addresses: Vec<String>,
-    /// Keymanager bearer tokens, one per node.
+    /// Keymanager bearer tokens, one per node; @PATH takes one from a file.
     #[arg(long, value_name = "LIST")]
     pub keymanager_auth_tokens: Vec<String>,
-    /// Upload the lock to the API.
+    /// Upload the lock to the API once the cluster is made.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub publish: String,
     /// URL of the API.
     #[arg(long, value_name = "TEXT", default_value = "https://api.obol.tech/v1")]
     pub publish_address: String,
-    /// Accepted for compatibility, not used: signatures of smart-contract wallets are refused.
+    /// Execution client that is asked about the signatures of smart-contract wallets in a definition.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub execution_client_rpc_endpoint: String,
-    /// Pack the folders into cluster.tar.gz.
+    /// Pack the folders into cluster.tar.gz, and leave nothing of them beside it.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub zipped: String,
     /// A custom network.

@@ -10,11 +10,15 @@
 //! * nobody ever serves two different answers for one duty, whichever node is asked;
 //! * the judge has seen nothing slashable.
 //!
+//! And `create cluster`, killed thirty times, ten of them while it moves its folders into place.
+//!
 //! It takes minutes, so it runs only when asked for: `just kill-test`. `KILLS` (50), `SEED` (from the clock, printed) and
 //! `SLOT_SECONDS` (2) change the run. The seed determines which nodes are killed when, not how the processes interleave.
 
 #[cfg(test)]
 mod cluster;
+#[cfg(test)]
+mod create_cluster;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
@@ -25,3 +29,11 @@ mod plan;
 mod record;
 #[cfg(test)]
 mod run;
+
+/// A number from the environment.
+#[cfg(test)]
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|v| v.parse().unwrap_or_else(|e| panic!("{name}={v}: {e}")))
+}

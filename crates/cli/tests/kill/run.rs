@@ -14,6 +14,7 @@ use crate::{
     history::{Again, Asker, History},
     peer::ListeningPeer,
     plan::{Instant, Kill, Kills},
+    setting,
 };
 
 /// Operators; the last one is the listening peer.
@@ -26,12 +27,6 @@ const VALIDATORS: usize = 16;
 const SLOTS_PER_EPOCH: u64 = 8;
 /// The cluster's first duties must come within this time.
 const START: Duration = Duration::from_secs(120);
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name)
-        .ok()
-        .map(|v| v.parse().unwrap_or_else(|e| panic!("{name}={v}: {e}")))
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes; run it with `just kill-test`"]
