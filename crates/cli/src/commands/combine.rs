@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use serde_json::json;
 use trireme_cluster::{
     Cluster, LoadError, Loaded, Lock, Networks, Strictness,
     check::{Folder, Opened},
@@ -28,6 +29,7 @@ use crate::{
     flags::CombineFlags,
     network::networks,
     node_folder::{self, KEYS_FOLDER, Opening, Place, Recovered},
+    output::{Output, write_json},
     progress::on_all_processors,
     values::{Problems, given},
 };
@@ -41,6 +43,7 @@ pub struct CombineConfig {
     strictness: Strictness,
     networks: Networks,
     execution_endpoint: Option<String>,
+    output: Output,
 }
 
 /// Reads the flags.
@@ -60,6 +63,7 @@ pub fn config(flags: &CombineFlags) -> Result<CombineConfig, Problems> {
         },
         networks: networks(&flags.testnet, &mut problems),
         execution_endpoint: given(&flags.execution_client_rpc_endpoint).map(str::to_owned),
+        output: problems.or_default("output", flags.output.output.parse()),
     };
     problems.finish(config)
 }
@@ -92,6 +96,22 @@ pub fn run_on(config: &CombineConfig, fs: &dyn FileSystem, cost: Cost, out: &mut
     let shares = shares_of(&folders);
     let keys = combine(&cluster, &shares).context("the keys cannot be combined")?;
     write(fs, config, &keys, &old, cost)?;
+    let folder = std::path::absolute(&config.output_dir).unwrap_or_else(|_| config.output_dir.clone());
+    if config.output == Output::Json {
+        let validators = (0..).zip(&cluster.validators).map(|(at, validator)| {
+            json!({
+                "public_key": format!("0x{}", hex::encode(validator.public_key_bytes)),
+                "keystore": name(at, "json"),
+                "password": name(at, "txt"),
+            })
+        });
+        let facts = json!({
+            "output_dir": folder.display().to_string(),
+            "folders": folders.len(),
+            "validators": validators.collect::<Vec<_>>(),
+        });
+        return Ok(write_json(out, &facts)?);
+    }
     writeln!(
         out,
         "Combined the shares of {} folders into the whole keys of {} validators:\n",
@@ -106,7 +126,6 @@ pub fn run_on(config: &CombineConfig, fs: &dyn FileSystem, cost: Cost, out: &mut
             hex::encode(validator.public_key_bytes)
         )?;
     }
-    let folder = std::path::absolute(&config.output_dir).unwrap_or_else(|_| config.output_dir.clone());
     writeln!(
         out,
         "\nThey are in {}, each with its password in a .txt file.\n",

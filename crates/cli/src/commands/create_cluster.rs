@@ -37,6 +37,7 @@ use super::{Given, random};
 use crate::{
     flags::CreateClusterFlags,
     network::{Custom, custom},
+    output::{Output, write_json},
     split_keys::{self, Order},
     values::{Problems, given},
 };
@@ -63,6 +64,8 @@ pub struct CreateClusterConfig {
     pub zipped: bool,
     /// An execution client's endpoint, to ask wallets that are contracts.
     pub execution: Option<String>,
+    /// How the facts of what was made are shown.
+    pub output: Output,
     /// Networks by name and fork version.
     pub networks: Networks,
     /// What the user should know.
@@ -142,6 +145,7 @@ pub fn config(flags: &CreateClusterFlags, _given: &Given) -> Result<CreateCluste
         publish,
         zipped: problems.bool("zipped", &flags.zipped),
         execution: given(&flags.execution_client_rpc_endpoint).map(str::to_owned),
+        output: problems.or_default("output", flags.output.output.parse()),
         networks,
         warnings,
     };
@@ -284,7 +288,10 @@ pub fn run_on(fs: &dyn FileSystem, config: &CreateClusterConfig, out: &mut dyn W
         insecure: config.insecure,
         dashboard,
     };
-    Ok(words::say(out, &made)?)
+    match config.output {
+        Output::Text => Ok(words::say(out, &made)?),
+        Output::Json => Ok(write_json(out, &words::facts(&made, &lock))?),
+    }
 }
 
 /// Makes the cluster and stages its files; with keymanagers the run is held from then on.

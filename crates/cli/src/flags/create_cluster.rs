@@ -1,6 +1,6 @@
 //! The flags of `create cluster`.
 
-use super::groups::TestnetFlags;
+use super::groups::{OutputFlags, TestnetFlags};
 
 /// Create a cluster in one place: keys, lock, and the folder of every node.
 #[derive(Debug, Clone, clap::Args)]
@@ -77,6 +77,9 @@ pub struct CreateClusterFlags {
     /// A custom network.
     #[command(flatten)]
     pub testnet: TestnetFlags,
+    /// How facts are shown.
+    #[command(flatten)]
+    pub output: OutputFlags,
     /// Charon ignores what stands behind the flags of this command, and so do we.
     #[arg(hide = true)]
     pub ignored: Vec<String>,

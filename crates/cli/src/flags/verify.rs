@@ -64,4 +64,7 @@ pub struct CombineFlags {
     /// A custom network.
     #[command(flatten)]
     pub testnet: TestnetFlags,
+    /// How facts are shown.
+    #[command(flatten)]
+    pub output: OutputFlags,
 }

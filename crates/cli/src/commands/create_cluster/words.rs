@@ -2,6 +2,9 @@
 
 use std::{io::Write, path::Path};
 
+use serde_json::{Value, json};
+use trireme_cluster::Lock;
+
 /// What there is to tell.
 pub(super) struct Made<'a> {
     pub(super) folder: &'a Path,
@@ -25,6 +28,26 @@ pub(super) struct Made<'a> {
 pub(super) fn say(out: &mut dyn Write, made: &Made<'_>) -> std::io::Result<()> {
     listing(out, made)?;
     closing(out, made)
+}
+
+/// The same for programs.
+pub(super) fn facts(made: &Made<'_>, lock: &Lock) -> Value {
+    let hex0x = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
+    let path = |path: &Path| path.display().to_string();
+    json!({
+        "cluster_dir": path(made.folder),
+        "archive": made.zipped.then(|| path(&made.folder.join(super::files::ARCHIVE))),
+        "version": lock.definition.version.as_str(),
+        "lock_hash": hex0x(&lock.lock_hash),
+        "fork_version": hex0x(&lock.definition.fork_version),
+        "nodes": made.nodes,
+        "threshold": made.threshold,
+        "validators": lock.validators.iter().map(|v| hex0x(&v.public_key)).collect::<Vec<_>>(),
+        "split_keys_dir": made.split.map(path),
+        "shares_in_keymanagers": made.pushed,
+        "insecure_keys": made.insecure,
+        "published": made.dashboard,
+    })
 }
 
 /// Charon's words, byte for byte.
