@@ -7,6 +7,7 @@
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 pub use trireme_beacon::Broadcast;
+use trireme_cluster::Wallets;
 use trireme_core::features::FeatureSet;
 use trireme_telemetry::PushConfig;
 pub use trireme_vapi::Origins;
@@ -21,6 +22,8 @@ pub struct NodeConfig {
     pub version: Version,
     /// `--lock-file`: the cluster lock.
     pub lock_file: PathBuf,
+    /// What smart-contract wallets say about the lock's definition, where an execution client was asked.
+    pub wallets: Wallets,
     /// `--no-verify`: a lock that does not verify is a warning.
     pub no_verify: bool,
     /// `--private-key-file`: the operator's identity key.

@@ -23,6 +23,7 @@ mod updates;
 mod vapi;
 pub mod workflow;
 
+pub use cluster::networks;
 pub use config::{
     BeaconConfig, Broadcast, CustomNetwork, NodeConfig, Origins, P2pConfig, ProposalConfig, UpdatesConfig,
     ValidatorApiConfig, Version,

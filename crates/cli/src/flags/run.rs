@@ -47,7 +47,7 @@ pub struct RunFlags {
     /// Headers for every request to a beacon node, as name=value.
     #[arg(long, value_name = "LIST")]
     pub beacon_node_headers: Vec<String>,
-    /// Accepted for compatibility, not used: signatures of smart-contract wallets are refused.
+    /// JSON-RPC endpoint of an execution client, to ask smart-contract wallets about their signatures in the lock.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub execution_client_rpc_endpoint: String,
     /// Where the validator client connects.

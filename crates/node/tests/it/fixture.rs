@@ -108,6 +108,7 @@ impl Cluster {
                 git_time: "unknown".into(),
             },
             lock_file: folder.join("cluster-lock.json"),
+            wallets: trireme_cluster::Wallets::default(),
             no_verify: false,
             private_key_file_lock: false,
             data_dir: NodeConfig::data_dir_beside(&private_key_file),
