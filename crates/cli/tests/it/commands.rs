@@ -96,6 +96,45 @@ fn facts_are_one_json_object_on_one_line_where_that_is_asked_for() {
 }
 
 #[test]
+fn what_was_made_is_told_to_programs_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = dir.path().join("cluster");
+    let cluster_dir = format!("--cluster-dir={}", cluster.display());
+    let out = crate::create_cluster::create(
+        dir.path(),
+        &["--nodes=3", "--num-validators=2", &cluster_dir, "--output=json"],
+    )
+    .unwrap();
+    assert_eq!(out.lines().count(), 1, "{out}");
+    let made: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let bytes = fs::read(cluster.join("node0/cluster-lock.json")).unwrap();
+    let lock: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(made["lock_hash"], lock["lock_hash"]);
+    assert_eq!(
+        made["validators"][1],
+        lock["distributed_validators"][1]["distributed_public_key"]
+    );
+    assert_eq!((&made["nodes"], &made["threshold"]), (&3.into(), &2.into()));
+    assert!(made["archive"].is_null() && made["published"].is_null(), "{made}");
+
+    let output_dir = dir.path().join("keys");
+    let flag = format!("--output-dir={}", output_dir.display());
+    let out = trireme(&["combine", &cluster_dir, &flag, "--output=json"], &[], dir.path()).unwrap();
+    let combined: serde_json::Value = serde_json::from_str(&out).unwrap();
+    for (validator, key) in combined["validators"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(made["validators"].as_array().unwrap())
+    {
+        assert_eq!(validator["public_key"], *key);
+        assert!(output_dir.join(validator["keystore"].as_str().unwrap()).is_file());
+        assert!(output_dir.join(validator["password"].as_str().unwrap()).is_file());
+    }
+    assert_eq!(combined["validators"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn all_words_that_no_flag_knows_are_told_together_with_what_may_be_meant() {
     let dir = tempfile::tempdir().unwrap();
     let error = refused(

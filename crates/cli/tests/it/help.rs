@@ -108,7 +108,18 @@ fn a_variable_fits_every_command_that_it_feeds() {
     });
 }
 
-/// Flags whose every text means something.
+#[test]
+fn every_command_that_shows_facts_shows_them_to_programs_too() {
+    // These run until they are stopped, or their result is a text by itself.
+    let without = ["trireme run", "trireme relay", "trireme completion", "trireme man"];
+    each_command(&root(), "trireme", &mut |name, command| {
+        let has = command.get_arguments().any(|a| a.get_long() == Some("output"));
+        let group = command.has_subcommands();
+        assert_eq!(has, !group && !without.contains(&name), "{name} --output");
+    });
+}
+
+/// A value that means nothing for the flag; none for those whose every text means something.
 fn nonsense(flag: &clap::Arg) -> Option<&'static str> {
     let kind = flag.get_value_names()?.first()?.as_str();
     match kind {
