@@ -245,3 +245,120 @@ pub fn terms_digest() -> [u8; 32] {
     }
     .digest()
 }
+
+#[cfg(test)]
+mod tests {
+    use trireme_keys::EnrAddress;
+
+    use super::*;
+    use crate::network::Networks;
+
+    const ADDRESS: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+
+    fn key(n: u8) -> IdentityKey {
+        IdentityKey::from_bytes(&[n; 32]).unwrap()
+    }
+
+    fn record(n: u8) -> String {
+        Enr::create(&key(n), EnrAddress::default()).to_string()
+    }
+
+    fn invitation() -> Invitation {
+        Invitation {
+            name: "invited".to_owned(),
+            version: Version::V1_10,
+            invited: Invited::Records((1..=4).map(record).collect()),
+            threshold: 3,
+            validators: vec![Addresses {
+                fee_recipient: ADDRESS.to_lowercase(),
+                withdrawal: ADDRESS.to_owned(),
+            }],
+            network: Networks::known().by_name("mainnet").unwrap().clone(),
+            algorithm: "frost".to_owned(),
+            deposit_amounts: None,
+            consensus_protocol: String::new(),
+            target_gas_limit: 60_000_000,
+            compounding: false,
+            uuid: "1".to_owned(),
+            timestamp: "now".to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_invitation_verifies_unsigned_and_with_its_creators_signature() {
+        let mut definition = invitation().definition().unwrap();
+        definition.verify_hashes().unwrap();
+        definition.verify_signatures(&Networks::known()).unwrap();
+        let config_hash = definition.config_hash.clone();
+        definition.sign_as_creator(&key(9), 1).unwrap();
+        assert_ne!(
+            definition.config_hash, config_hash,
+            "the creator's address is part of it"
+        );
+        definition.verify_hashes().unwrap();
+        definition.verify_signatures(&Networks::known()).unwrap();
+    }
+
+    #[test]
+    fn wallets_are_invited_by_their_address_with_its_checksum() {
+        let invited = Invited::Wallets(vec![ADDRESS.to_lowercase(); 3]);
+        let definition = Invitation {
+            invited,
+            ..invitation()
+        }
+        .definition()
+        .unwrap();
+        assert!(
+            definition
+                .operators
+                .iter()
+                .all(|o| o.address == ADDRESS && o.enr.is_empty())
+        );
+    }
+
+    #[test]
+    fn what_nobody_could_use_is_refused() {
+        let zero = format!("0x{}", "0".repeat(40));
+        let cases: [(fn(&mut Invitation, &str), fn(&InviteError) -> bool); 9] = [
+            (
+                |i, _| i.invited = Invited::Records(vec![record(1), record(2)]),
+                |e| *e == InviteError::Operators(2),
+            ),
+            (
+                |i, _| i.invited = Invited::Records([1, 2, 3, 2].map(record).into()),
+                |e| *e == InviteError::Twice { first: 1, second: 3 },
+            ),
+            (
+                |i, _| i.invited = Invited::Records(vec!["enr:-".to_owned(); 3]),
+                |e| matches!(e, InviteError::Record { at: 0, .. }),
+            ),
+            (|i, _| i.threshold = 5, |e| matches!(e, InviteError::Threshold { .. })),
+            (|i, _| i.threshold = 1, |e| matches!(e, InviteError::Threshold { .. })),
+            (|i, _| i.validators.clear(), |e| *e == InviteError::Validators(0)),
+            (
+                |i, zero| i.validators[0].withdrawal = zero.to_owned(),
+                |e| matches!(e, InviteError::ZeroAddress(_)),
+            ),
+            (
+                |i, _| i.algorithm = "gg20".to_owned(),
+                |e| matches!(e, InviteError::Algorithm(_)),
+            ),
+            (|i, _| i.target_gas_limit = 0, |e| *e == InviteError::GasLimit),
+        ];
+        for (change, expected) in cases {
+            let mut wrong = invitation();
+            change(&mut wrong, &zero);
+            let error = wrong.definition().unwrap_err();
+            assert!(expected(&error), "{error}");
+        }
+        let mut long = invitation();
+        long.name = "n".repeat(257);
+        assert!(matches!(long.definition(), Err(InviteError::Hash(_))));
+    }
+
+    #[test]
+    fn the_terms_are_those_that_charon_signs() {
+        let digest = "68c4d0ff552bd6b14cb6d7f04aeed22f79b77fa6b0fd0a0188191fb856893805";
+        assert_eq!(hex::encode(terms_digest()), digest);
+    }
+}
