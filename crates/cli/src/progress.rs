@@ -1,12 +1,14 @@
-//! A line that says how far a long step is: a bar on a terminal, otherwise a log line now and then.
+//! Long steps: on all processors, with a line that says how far they are: a bar on a terminal, otherwise a log line now and
+//! then.
 
 use std::{
     io::IsTerminal as _,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use trireme_cluster::Workers;
 
 /// Nothing is said of steps that take less.
 const SILENT: Duration = Duration::from_secs(1);
@@ -75,6 +77,35 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// All processors, lent to whoever has none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cores;
+
+impl Workers for Cores {
+    fn parts(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+
+    fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= count {
+                    return;
+                }
+                job(at);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.parts().min(count) {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+}
+
 /// Does the jobs 0, 1, … `count` on all processors. After a failure no further job begins.
 ///
 /// # Errors
@@ -84,7 +115,6 @@ pub(crate) fn on_all_processors<T: Send>(
     count: usize,
     job: impl Fn(usize) -> anyhow::Result<T> + Sync,
 ) -> anyhow::Result<Vec<T>> {
-    use std::sync::atomic::{AtomicBool, AtomicUsize};
     let progress = Progress::new(what, count);
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = || {

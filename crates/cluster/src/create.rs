@@ -16,13 +16,14 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     address,
-    definition::{Creator, Definition, Operator, WriteError},
+    definition::{Addresses, Creator, Definition, Operator, WriteError},
     deposit::DepositData,
     deposit::{self, AmountError, DepositError},
     lock::{DistributedValidator, Lock, Registration},
     merkle::HashError,
     network::Network,
     version::{Deposits, Version},
+    workers::{Alone, Workers, each},
 };
 
 /// Gas limit of registrations where the definition gives none.
@@ -170,6 +171,18 @@ pub enum CreateError {
 /// # Errors
 /// [`CreateError`] for the first thing in the request that is not acceptable.
 pub fn create(request: &Request, fill: &mut dyn FnMut(&mut [u8])) -> Result<Created, CreateError> {
+    create_by(&Alone, request, fill)
+}
+
+/// As [`create`], on as many threads as the workers have; the randomness gives the same cluster whoever they are.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_by(
+    workers: &dyn Workers,
+    request: &Request,
+    fill: &mut dyn FnMut(&mut [u8]),
+) -> Result<Created, CreateError> {
     let secrets = checked_secrets(request, fill)?;
     let Request {
         definition,
@@ -192,28 +205,29 @@ pub fn create(request: &Request, fill: &mut dyn FnMut(&mut [u8])) -> Result<Crea
         definition.deposit_amounts.as_deref().unwrap_or_default(),
         definition.compounding,
     );
-    let mut validators = Vec::with_capacity(secrets.len());
-    for (secret, pair) in secrets.iter().zip(&definition.validators) {
-        let shares = split(secret, threshold, *nodes, &mut |bytes| fill(bytes)).map_err(|_| CreateError::Randomness)?;
-        let withdrawal = address::parse(&pair.withdrawal)?;
+    let shares = secrets
+        .iter()
+        .map(|secret| split(secret, threshold, *nodes, &mut |bytes| fill(bytes)))
+        .collect::<Result<Vec<BTreeMap<u8, SecretKey>>, _>>()
+        .map_err(|_| CreateError::Randomness)?;
+    let signed = each(workers, secrets.len(), |at| {
+        let (secret, shares) = (secrets.get(at)?, shares.get(at)?);
+        let pair = definition.validators.get(at)?;
         let signer = Signer {
             secret,
             public: secret.public_key().to_bytes(),
             network,
         };
-        let deposits = signer.deposits(&amounts, &withdrawal, definition.compounding)?;
-        let registration = signer.registration(&definition, &pair.fee_recipient, *registration_time)?;
-        let public_shares: Vec<[u8; 48]> = shares.values().map(|s| s.public_key().to_bytes()).collect();
-        validators.push(DistributedValidator {
-            public_key: signer.public.to_vec(),
-            public_shares: public_shares.iter().map(|p| p.to_vec()).collect(),
-            deposit_data: deposits,
-            registration,
-        });
+        Some(signer.validator(&definition, pair, shares.values(), &amounts, *registration_time))
+    });
+    let mut validators = Vec::with_capacity(secrets.len());
+    for (signed, shares) in signed.into_iter().flatten().zip(shares) {
+        let (validator, public_shares) = signed?;
+        validators.push(validator);
         hand_out(shares, &public_shares, &mut folders, fill);
     }
 
-    let deposit_files = deposit_files(&validators, &amounts, network)?;
+    let deposit_files = deposit_files(workers, &validators, &amounts, network)?;
     for validator in &mut validators {
         validator.keep_what_the_schema_has(definition.version);
     }
@@ -326,6 +340,26 @@ struct Signer<'a> {
 }
 
 impl Signer<'_> {
+    /// All that the key signs, and its shares' public keys.
+    fn validator<'s>(
+        &self,
+        definition: &Definition,
+        pair: &Addresses,
+        shares: impl Iterator<Item = &'s SecretKey>,
+        amounts: &[u64],
+        registration_time: u64,
+    ) -> Result<(DistributedValidator, Vec<[u8; 48]>), CreateError> {
+        let withdrawal = address::parse(&pair.withdrawal)?;
+        let public_shares: Vec<[u8; 48]> = shares.map(|s| s.public_key().to_bytes()).collect();
+        let validator = DistributedValidator {
+            public_key: self.public.to_vec(),
+            public_shares: public_shares.iter().map(|p| p.to_vec()).collect(),
+            deposit_data: self.deposits(amounts, &withdrawal, definition.compounding)?,
+            registration: self.registration(definition, &pair.fee_recipient, registration_time)?,
+        };
+        Ok((validator, public_shares))
+    }
+
     fn deposits(
         &self,
         amounts: &[u64],
@@ -392,18 +426,18 @@ fn hand_out(
 }
 
 fn deposit_files(
+    workers: &dyn Workers,
     validators: &[DistributedValidator],
     amounts: &[u64],
     network: &Network,
 ) -> Result<Vec<(String, Vec<u8>)>, DepositError> {
-    amounts
-        .iter()
-        .map(|amount| {
-            let of_amount = |v: &DistributedValidator| v.deposit_data.iter().find(|d| d.amount == *amount).cloned();
-            let deposits: Vec<DepositData> = validators.iter().filter_map(of_amount).collect();
-            Ok((deposit::file_name(*amount), deposit::to_json(&deposits, network)?))
-        })
-        .collect()
+    let files = each(workers, amounts.len(), |at| {
+        let amount = *amounts.get(at)?;
+        let of_amount = |v: &DistributedValidator| v.deposit_data.iter().find(|d| d.amount == amount).cloned();
+        let deposits: Vec<DepositData> = validators.iter().filter_map(of_amount).collect();
+        Some(deposit::to_json(&deposits, network).map(|json| (deposit::file_name(amount), json)))
+    });
+    files.into_iter().flatten().collect()
 }
 
 /// The key whose signature is the aggregate of the signatures of all these keys: their sum.
@@ -497,7 +531,8 @@ impl NodeFolder {
             Cost::Insecure => format!("validator_keys/keystore-insecure-{validator}"),
         };
         let secret = share.secret.to_bytes();
-        let (keystore, key) = Keystore::encrypt_keeping_key(&secret, &share.public, &share.password, cost, &share.nonces);
+        let (keystore, key) =
+            Keystore::encrypt_keeping_key(&secret, &share.public, &share.password, cost, &share.nonces);
         let password = share.password.as_bytes().to_vec();
         let files = [
             File {

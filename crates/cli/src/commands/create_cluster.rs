@@ -21,7 +21,7 @@ use std::{
 use anyhow::Context as _;
 use trireme_cluster::{
     Lock, Network, Networks, Wallets,
-    create::{Request, create},
+    create::{Request, create_by},
 };
 use trireme_files::{Disk, FileSystem, Staging};
 use trireme_keys::keystore::Cost;
@@ -38,6 +38,7 @@ use crate::{
     flags::CreateClusterFlags,
     network::{Custom, custom},
     output::{Output, write_json},
+    progress::Cores,
     split_keys::{self, Order},
     values::{Problems, given},
 };
@@ -345,7 +346,7 @@ fn make<'fs>(
         push::ask_all(keymanagers, usize::from(request.nodes))?;
     }
     let mut staging = Staging::begin(fs, &config.folder)?;
-    let created = create(&request, &mut random).context("the cluster cannot be created")?;
+    let created = create_by(&Cores, &request, &mut random).context("the cluster cannot be created")?;
     let cost = if config.insecure { Cost::Insecure } else { Cost::Full };
     let apart = !keymanagers.is_empty();
     files::stage(&staging, created, cost, apart, (&config.networks, &wallets))?;

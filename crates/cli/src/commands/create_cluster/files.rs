@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use trireme_cluster::{
-    Lock, Networks, Wallets,
+    Lock, Networks, Order, Wallets,
     create::{Created, KeystoreCheck},
 };
 use trireme_files::{FileSystem, Finished, Staging, Step, ensure_absent, ensure_absent_or_empty, finish};
@@ -12,7 +12,7 @@ use trireme_keys::keystore::Cost;
 
 use crate::{
     archive::{Member, pack},
-    progress::on_all_processors,
+    progress::{Cores, on_all_processors},
 };
 
 /// Name of the packed folders.
@@ -21,7 +21,7 @@ pub(super) const ARCHIVE: &str = "cluster.tar.gz";
 const LOCK_FILE: &str = "cluster-lock.json";
 /// Staged folder of shares that go to keymanagers only; it gets no place.
 pub(super) const SHARES: &str = "shares";
-/// Largest number of validators and nodes whose keystores are looked at again one by one is all of them.
+/// What the name of a node's folder begins with.
 const NODE: &str = "node";
 
 /// `node0`, `node1`, …
@@ -104,7 +104,7 @@ pub(super) fn stage(
     }
     // All locks hold the same bytes, which was compared, so one stands for all.
     let lock = Lock::from_json(&staging.read(&lock_path())?).context("the new lock")?;
-    lock.verify_with(known.0, known.1)
+    lock.verify_by(&Cores, Order::HashesFirst, known.0, known.1)
         .context("the new lock does not verify; nothing was put into place")?;
     Ok(())
 }
