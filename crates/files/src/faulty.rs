@@ -19,11 +19,13 @@ use crate::{
     port::{FileSystem, FolderLock, Kind, Status},
 };
 
-/// The machine's file system until a number of calls have been made; every later call fails and does nothing, except that the
-/// first of them, if it writes a file, leaves half of it behind.
+/// The machine's file system until a number of calls have been made; every later call, or only the next one, fails and does
+/// nothing, except that the first of them, if it writes a file, leaves half of it behind.
 #[derive(Debug)]
 pub struct StopsAfter {
     calls: usize,
+    /// Whether only one call fails.
+    once: bool,
     /// What relative paths are relative to.
     working_folder: PathBuf,
     made: AtomicUsize,
@@ -45,10 +47,18 @@ impl StopsAfter {
     pub fn new(calls: usize) -> Self {
         Self {
             calls,
+            once: false,
             working_folder: PathBuf::new(),
             made: AtomicUsize::new(0),
             unflushed: Mutex::default(),
         }
+    }
+
+    /// Fails only the first call after so many, as a disk that is full for a moment; whoever meets that is alive and can clean up.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self
     }
 
     /// With a working folder of its own, so that tests can give relative paths.
@@ -105,7 +115,10 @@ impl StopsAfter {
     }
 
     fn call(&self) -> io::Result<()> {
-        if self.made.fetch_add(1, Ordering::SeqCst) < self.calls {
+        let made = self.made.fetch_add(1, Ordering::SeqCst);
+        if made == self.calls && self.once {
+            Err(io::ErrorKind::StorageFull.into())
+        } else if made < self.calls || self.once {
             Ok(())
         } else {
             Err(io::Error::other("the test stopped the file system"))

@@ -46,6 +46,9 @@ use crate::{
 /// Largest file that a token is read from, in bytes.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
 
+/// From so many validators on, making their keys takes so long that it is announced.
+const MANY: u64 = 200;
+
 /// Checked settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateClusterConfig {
@@ -346,6 +349,13 @@ fn make<'fs>(
         push::ask_all(keymanagers, usize::from(request.nodes))?;
     }
     let mut staging = Staging::begin(fs, &config.folder)?;
+    if request.definition.num_validators >= MANY {
+        tracing::info!(
+            topic = "cmd",
+            validators = request.definition.num_validators,
+            "Making keys, deposits and registrations"
+        );
+    }
     let created = create_by(&Cores, &request, &mut random).context("the cluster cannot be created")?;
     let cost = if config.insecure { Cost::Insecure } else { Cost::Full };
     let apart = !keymanagers.is_empty();

@@ -213,7 +213,25 @@ fn no_secret_is_in_the_output_the_log_or_a_public_file() {
         dir.path(),
     ));
 
+    // A token is as secret as a key, also where nobody listens.
+    let token = "api-token-0x5ec4e7d00d5ec4e7d00d";
+    let (addresses, tokens) = (
+        format!("--keymanager-addresses={}", ["http://127.0.0.1:9"; 3].join(",")),
+        format!("--keymanager-auth-tokens={}", [token; 3].join(",")),
+    );
+    output.push(create(
+        dir.path(),
+        &[
+            "--num-validators=1",
+            &flag("cluster-dir", &at("pushed")),
+            &addresses,
+            &tokens,
+        ],
+    ));
+    assert!(output.last().unwrap().contains("nothing was made"));
+
     for said in &output {
+        assert!(!said.contains(token), "the token stands in: {said}");
         for secret in &all {
             assert!(!holds(said, secret), "a secret stands in: {said}");
         }

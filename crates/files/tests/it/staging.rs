@@ -292,3 +292,44 @@ fn stopped_after_any_call_a_replaced_set_is_the_old_or_the_new_one() {
     ];
     stopped_everywhere(old_set, new_for_old, &files(&old), &files(&new));
 }
+
+/// Fails each call once, and compares what is there afterwards: the caller is alive, so nothing may lie about.
+#[test]
+fn a_failure_at_any_call_leaves_the_old_set_or_a_journal_for_the_new_one() {
+    let old = files(&[
+        ("keystore-0.json", "old keystore-0.json"),
+        ("keystore-2.json", "old keystore-2.json"),
+        ("keystore-3.json", "old keystore-3.json"),
+        ("notes.txt", "old notes.txt"),
+    ]);
+    let new = files(&[
+        ("keystore-0.json", "new 0"),
+        ("keystore-1.json", "new 1"),
+        ("notes.txt", "old notes.txt"),
+    ]);
+    let (mut kept, mut journals) = (0, 0);
+    for calls in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        old_set(dir.path());
+        let fs = StopsAfter::new(calls).once();
+        let done = new_for_old(&fs, dir.path());
+        if fs.calls() <= calls {
+            done.unwrap();
+            break;
+        }
+        if done.is_ok() {
+            // The last calls only tidy up.
+            assert_eq!(tree(dir.path()), new, "call {calls}");
+        } else if dir.path().join(STAGING).join("journal").exists() {
+            assert!(matches!(finish(&Disk, dir.path()).unwrap(), Finished::Moved(_)));
+            assert_eq!(tree(dir.path()), new, "call {calls}");
+            journals += 1;
+        } else if tree(dir.path()) == new {
+            journals += 1;
+        } else {
+            assert_eq!(tree(dir.path()), old, "call {calls}");
+            kept += 1;
+        }
+    }
+    assert!(kept > 8 && journals > 5, "{kept} kept, {journals} with a journal");
+}
