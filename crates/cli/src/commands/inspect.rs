@@ -50,8 +50,15 @@ pub fn config(flags: &InspectFlags) -> Result<InspectConfig, Problems> {
 struct Shown {
     kind: &'static str,
     facts: Vec<(&'static str, String)>,
-    lists: Vec<(&'static str, Vec<&'static str>, Vec<Vec<String>>)>,
+    lists: Vec<List>,
     json: Value,
+}
+
+/// A table: its title, the names of its columns, and its rows.
+struct List {
+    title: &'static str,
+    head: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
 }
 
 /// Shows the file.
@@ -84,7 +91,7 @@ fn text(shown: &Shown, out: &mut dyn Write) -> std::io::Result<()> {
         facts.add_row([*label, value]);
     }
     writeln!(out, "{facts}")?;
-    for (title, head, rows) in &shown.lists {
+    for List { title, head, rows } in &shown.lists {
         let mut list = table();
         list.set_header(head);
         for row in rows {
@@ -142,15 +149,16 @@ fn or_none(text: &str) -> String {
 
 fn definition(definition: &Definition, networks: &Networks) -> Shown {
     let all = Facts::of_definition(definition, networks);
-    let validators = (
-        "Validators",
-        vec!["#", "withdrawals to", "fees to"],
-        all.validators
+    let validators = List {
+        title: "Validators",
+        head: vec!["#", "withdrawals to", "fees to"],
+        rows: all
+            .validators
             .iter()
             .enumerate()
             .map(|(at, v)| vec![at.to_string(), or_none(&v.withdrawal), or_none(&v.fee_recipient)])
             .collect(),
-    );
+    };
     let mut out = plan(definition, &all);
     out.kind = "cluster definition";
     out.lists.push(validators);
@@ -212,7 +220,11 @@ fn plan(definition: &Definition, all: &Facts) -> Shown {
             ("config hash", hex0x(&definition.config_hash)),
             ("definition hash", hex0x(&definition.definition_hash)),
         ],
-        lists: vec![("Operators", vec!["#", "node", "wallet", "ENR"], operators.collect())],
+        lists: vec![List {
+            title: "Operators",
+            head: vec!["#", "node", "wallet", "ENR"],
+            rows: operators.collect(),
+        }],
         json,
     }
 }
@@ -244,7 +256,11 @@ fn lock(lock: &Lock, networks: &Networks) -> Shown {
         "fees to",
         "deposits in the lock",
     ];
-    out.lists.push(("Validators", head, rows.collect()));
+    out.lists.push(List {
+        title: "Validators",
+        head,
+        rows: rows.collect(),
+    });
     if let Some(object) = out.json.as_object_mut() {
         object.insert("lock_hash".to_owned(), json!(hex0x(&lock.lock_hash)));
         object.insert("node_signatures".to_owned(), json!(lock.node_signatures.len()));
@@ -336,11 +352,11 @@ fn deposits(bytes: &[u8], networks: &Networks) -> anyhow::Result<Shown> {
     Ok(Shown {
         kind: "deposit data",
         facts: vec![("deposits", all.len().to_string()), ("sum", eth(sum))],
-        lists: vec![(
-            "Deposits",
-            vec!["public key", "amount", "withdrawal credentials", "network"],
-            rows.collect(),
-        )],
+        lists: vec![List {
+            title: "Deposits",
+            head: vec!["public key", "amount", "withdrawal credentials", "network"],
+            rows: rows.collect(),
+        }],
         json: json!({ "deposits": entries, "sum_gwei": sum }),
     })
 }

@@ -103,11 +103,11 @@ pub fn any_threshold_fits(group: &PublicKey, shares: &BTreeMap<u8, &SecretKey>, 
         .take(base)
         .map(|(at, key)| (*at, (*key).clone()))
         .collect();
-    let rest = shares.iter().skip(base.len());
+    let mut rest = shares.iter().skip(base.len());
     let fits = |(at, key): (&u8, &&SecretKey)| {
         let mut chosen = base.clone();
         chosen.insert(*at, (*key).clone());
         recover(&chosen).is_ok_and(|secret| secret.public_key() == *group)
     };
-    rest.into_iter().all(|one| fits(one))
+    rest.all(fits)
 }

@@ -201,7 +201,7 @@ fn report(all: &[Folder]) -> Report {
     known(&Networks::known(), |known| folders(all, known))
 }
 
-fn one_fault<'a>(report: &'a Report, check: Check, wanted: impl Fn(&Fault) -> bool) -> &'a Finding {
+fn one_fault(report: &Report, check: Check, wanted: impl Fn(&Fault) -> bool) -> &Finding {
     let found = report
         .faults()
         .find(|(finding, fault)| finding.check == check && wanted(fault));

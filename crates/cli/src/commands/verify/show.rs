@@ -50,6 +50,15 @@ fn cluster(facts: &Facts, out: &mut dyn Write) -> std::io::Result<()> {
     if let Some(hash) = &facts.lock_hash {
         writeln!(out, "  lock hash  0x{}", hex::encode(hash))?;
     }
+    for (at, operator) in facts.operators.iter().enumerate() {
+        let peer = operator.peer.as_deref().unwrap_or("(unreadable ENR)");
+        let wallet = match operator.address.as_str() {
+            "" => String::new(),
+            address => format!(", wallet {address}"),
+        };
+        let here = if operator.here { ", this folder is here" } else { "" };
+        writeln!(out, "  operator {at}  {peer}{wallet}{here}")?;
+    }
     for (at, validator) in facts.validators.iter().enumerate() {
         let key = validator.public_key.as_ref();
         let key = key.map_or_else(|| "(no key yet)".to_owned(), |k| format!("0x{}", hex::encode(k)));

@@ -68,7 +68,7 @@ pub(super) fn what(fault: &Fault) -> String {
         }
         Fault::NoLock { deposits: false } => "there is no cluster lock".to_owned(),
         Fault::Parse(error) => error.to_string(),
-        Fault::Verify(error) => error.to_string(),
+        Fault::Verify(error) => verification(error),
         Fault::Definition(error) | Fault::ContractNotAsked(error) => error.to_string(),
         Fault::UnknownNetwork(fork) => format!(
             "fork version 0x{} belongs to no network that is known here, so the wallets' signatures cannot be checked",
@@ -167,6 +167,33 @@ pub(super) fn what(fault: &Fault) -> String {
         Fault::WiderThanUsual { found, widest } => {
             format!("the file has mode {found:04o}; {widest:04o} would do")
         }
+    }
+}
+
+/// The failed checks of a lock, in words without formats where there are any.
+fn verification(error: &VerifyError) -> String {
+    match error {
+        VerifyError::ConfigHash(_) => {
+            "what was agreed on was changed afterwards (the config hash does not fit)".to_owned()
+        }
+        VerifyError::DefinitionHash(_) => {
+            "the definition was changed after it was made (the definition hash does not fit)".to_owned()
+        }
+        VerifyError::LockHash(_) => "the lock was changed after it was made (the lock hash does not fit)".to_owned(),
+        VerifyError::Aggregate(problem) => {
+            format!("not every key share signed this lock: the signature of all shares is {problem}")
+        }
+        VerifyError::NodeSignature { operator } => {
+            format!(
+                "the node of operator {operator} did not sign this lock: the signature is not by the key of its ENR"
+            )
+        }
+        VerifyError::ValidatorCount { .. }
+        | VerifyError::Definition(_)
+        | VerifyError::Cluster(_)
+        | VerifyError::Shares(_)
+        | VerifyError::Registration { .. }
+        | VerifyError::NodeSignatureCount { .. } => error.to_string(),
     }
 }
 
@@ -331,7 +358,11 @@ pub(super) fn sentence(report: &Report, opened: bool) -> String {
             }
             let last = lacking.pop().unwrap_or_default();
             let text = if lacking.is_empty() { last } else { format!("{} and {last}", lacking.join(", ")) };
-            format!("this backup lacks {text}")
+            let plan = match report.subject {
+                Subject::Definition => "; it is a plan without keys, so there is nothing to deposit for yet",
+                Subject::Folders(_) | Subject::Lock | Subject::Deposits => "",
+            };
+            format!("this backup lacks {text}{plan}")
         }
         Verdict::Verified => match report.subject {
             Subject::Folders(_) if opened => "safe to deposit".to_owned(),
