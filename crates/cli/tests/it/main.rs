@@ -34,6 +34,8 @@ mod splitting;
 
 #[cfg(test)]
 mod verify;
+#[cfg(test)]
+mod wallets;
 
 #[cfg(test)]
 mod call {
