@@ -16,6 +16,9 @@ use crate::{
 /// Most validators of one cluster, by the hash's own limit.
 pub const MAX_VALIDATORS: u64 = 65_536;
 
+/// Longest text that is taken for an address. Whether it is one is for the checks to say.
+const MAX_ADDRESS: usize = 128;
+
 /// What a cluster is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
@@ -129,8 +132,8 @@ impl Definition {
             read_addresses(&node.get("validators")?, num_validators)?
         } else {
             let pair = Addresses {
-                fee_recipient: node.get("fee_recipient_address")?.string()?,
-                withdrawal: node.get("withdrawal_address")?.string()?,
+                fee_recipient: address_text(&node.get("fee_recipient_address")?)?,
+                withdrawal: address_text(&node.get("withdrawal_address")?)?,
             };
             (0..num_validators).map(|_| pair.clone()).collect()
         };
@@ -202,6 +205,15 @@ impl Definition {
         self.definition_hash = self.compute_definition_hash()?.to_vec();
         Ok(())
     }
+}
+
+/// The one address of all validators. It is kept once per validator, so its length is looked at first.
+fn address_text(node: &Node<'_>) -> Result<String, ParseError> {
+    let text = node.string()?;
+    if text.len() > MAX_ADDRESS {
+        return Err(node.bad(format_args!("{} characters, more than any address", text.len())));
+    }
+    Ok(text)
 }
 
 fn read_addresses(node: &Node<'_>, expected: u64) -> Result<Vec<Addresses>, ParseError> {

@@ -17,6 +17,7 @@ pub mod create;
 mod definition;
 pub mod deposit;
 pub mod eip712;
+pub mod exit;
 pub mod folder;
 mod hash;
 pub mod invite;

@@ -24,9 +24,18 @@ pub fn shares_fit(validators: &[(PublicKey, &[PublicKey])], threshold: u8, seed:
     if all_fit(validators, threshold, seed) {
         return Ok(());
     }
-    // Rare, so the plain search is good enough.
-    let wrong = validators.iter().position(|one| !all_fit(&[*one], threshold, seed));
-    Err(wrong.unwrap_or_default())
+    // By halving: the half that is looked into holds a wrong one, and nothing before it does.
+    let (mut rest, mut before) = (validators, 0_usize);
+    while rest.len() > 1 {
+        let (left, right) = rest.split_at(rest.len() / 2);
+        if all_fit(left, threshold, seed) {
+            before = before.saturating_add(left.len());
+            rest = right;
+        } else {
+            rest = left;
+        }
+    }
+    Err(before)
 }
 
 fn all_fit(validators: &[(PublicKey, &[PublicKey])], threshold: u8, seed: &[u8; 32]) -> bool {
@@ -123,6 +132,18 @@ mod tests {
         }
         all[3].0 = all[1].0;
         assert_eq!(fit(&all, 3), Err(3));
+    }
+
+    #[test]
+    fn of_several_wrong_validators_the_first_is_named() {
+        let right: Vec<_> = (1..10).map(|n| validator(n, 2, 3)).collect();
+        for first in 0..right.len() {
+            let mut all = right.clone();
+            for wrong in (first..all.len()).step_by(3) {
+                all[wrong].1.swap(0, 2);
+            }
+            assert_eq!(fit(&all, 2), Err(first));
+        }
     }
 
     #[test]

@@ -17,7 +17,6 @@ use Claim::{By, Later};
 const DKG: &str = "the key generation ceremony is not built yet";
 const REMOTE: &str = "the remote signer is not built yet";
 const STAKEWISE: &str = "the StakeWise operator duties are not built yet";
-const EXITS: &str = "exits are not built yet";
 
 /// Every kind: area, kind, claim.
 pub const KINDS: &[(&str, &str, Claim)] = &[
@@ -28,7 +27,7 @@ pub const KINDS: &[(&str, &str, Claim)] = &[
     ("cluster", "create-dkg", By("crates/cli")),
     ("cluster", "deposit-data", By("crates/cluster")),
     ("cluster", "eip712-cases", By("crates/cluster")),
-    ("cluster", "exit-api", Later(EXITS)),
+    ("cluster", "exit-api", By("crates/cluster")),
     ("cluster", "hash-trace", By("crates/cluster")),
     ("cluster", "keystore-cases", By("crates/keys")),
     ("cluster", "keystore-file", By("crates/keys")),

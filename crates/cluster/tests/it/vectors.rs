@@ -5,6 +5,7 @@ use serde_json::Value;
 use trireme_cluster::{
     Chunk, Definition, DefinitionError, HashError, Leaves, Lock, Networks, ParseError, VerifyError, Version, deposit,
     eip712::{self, Member, Message},
+    exit::{self, SignedExit},
 };
 use trireme_keys::{IdentityKey, PeerId, peer_name};
 use trireme_tbls::SecretKey;
@@ -480,19 +481,13 @@ struct DigestCase {
 }
 
 impl ExitBlob {
-    fn add(&self, l: &mut Leaves) -> Result<(), HashError> {
-        l.container(|l| {
-            l.raw(&unhex(&self.public_key));
-            l.container(|l| {
-                l.container(|l| {
-                    l.u64(self.epoch);
-                    l.u64(self.validator_index);
-                    Ok(())
-                })?;
-                l.raw(&unhex(&self.signature));
-                Ok(())
-            })
-        })
+    fn exit(&self) -> SignedExit {
+        SignedExit {
+            public_key: array(&self.public_key),
+            epoch: self.epoch,
+            validator_index: self.validator_index,
+            signature: array(&self.signature),
+        }
     }
 }
 
@@ -504,37 +499,83 @@ fn leaf(add: impl FnOnce(&mut Leaves) -> Result<(), HashError>) -> String {
     hex::encode(l.chunks()[0])
 }
 
+#[derive(Deserialize)]
+struct ExitApi {
+    identity_private_key: String,
+    lock_hash: String,
+    validator_pubkey: String,
+    share_index: u64,
+    signed_voluntary_exit: ApiExit,
+    voluntary_exit_root: String,
+    exit_blob_root: String,
+    partial_exits_root: String,
+    partial_exit_request_root: String,
+    partial_exit_request_signature: String,
+    full_exit_auth_root: String,
+    authorization_header: String,
+}
+
+#[derive(Deserialize)]
+struct ApiExit {
+    message: ApiExitMessage,
+    signature: String,
+}
+
+#[derive(Deserialize)]
+struct ApiExitMessage {
+    epoch: String,
+    validator_index: String,
+}
+
+#[test]
+fn exit_api() {
+    each("cluster", "exit-api", |e| {
+        let case: ExitApi = e.parse();
+        let message = &case.signed_voluntary_exit.message;
+        let signed = SignedExit {
+            public_key: array(&case.validator_pubkey),
+            epoch: message.epoch.parse().unwrap(),
+            validator_index: message.validator_index.parse().unwrap(),
+            signature: array(&case.signed_voluntary_exit.signature),
+        };
+        assert_eq!(hex::encode(signed.message_root().unwrap()), case.voluntary_exit_root);
+        assert_eq!(hex::encode(signed.root().unwrap()), case.exit_blob_root);
+        let exits = [signed];
+        assert_eq!(hex::encode(exit::exits_root(&exits).unwrap()), case.partial_exits_root);
+        let key = identity(&case.identity_private_key);
+        let request = exit::partial_exits_digest(&exits, case.share_index).unwrap();
+        assert_eq!(hex::encode(request), case.partial_exit_request_root);
+        assert_eq!(
+            key.sign_digest(&request).to_vec(),
+            unhex(&case.partial_exit_request_signature)
+        );
+        let public_key = array(&case.validator_pubkey);
+        let digest = exit::full_exit_digest(&array(&case.lock_hash), &public_key, case.share_index).unwrap();
+        assert_eq!(hex::encode(digest), case.full_exit_auth_root);
+        assert_eq!(exit::authorization(&key, &digest), case.authorization_header);
+    });
+}
+
 #[test]
 fn ssz_roots() {
     each("cluster", "ssz-roots", |e| {
         let roots: Roots = e.parse();
-        for blob in &roots.exit_blob {
-            assert_eq!(leaf(|l| blob.add(l)), blob.root);
+        let exits: Vec<SignedExit> = roots.exit_blob.iter().map(ExitBlob::exit).collect();
+        for (exit, blob) in exits.iter().zip(&roots.exit_blob) {
+            assert_eq!(hex::encode(exit.root().unwrap()), blob.root);
         }
-        let blobs = |l: &mut Leaves, list: &[usize]| l.list("exits", list, 65_536, |l, at| roots.exit_blob[*at].add(l));
+        let some = |list: &[usize]| list.iter().map(|at| exits[*at].clone()).collect::<Vec<_>>();
         for case in &roots.partial_exits {
-            assert_eq!(leaf(|l| blobs(l, &case.blobs)), case.root);
+            assert_eq!(hex::encode(exit::exits_root(&some(&case.blobs)).unwrap()), case.root);
         }
         for case in &roots.partial_exit_request {
-            let root = leaf(|l| {
-                l.container(|l| {
-                    blobs(l, &case.blobs)?;
-                    l.u64(case.share_idx);
-                    Ok(())
-                })
-            });
-            assert_eq!(root, case.root);
+            let root = exit::partial_exits_digest(&some(&case.blobs), case.share_idx).unwrap();
+            assert_eq!(hex::encode(root), case.root);
         }
         for case in &roots.full_exit_auth {
-            let root = leaf(|l| {
-                l.container(|l| {
-                    l.raw(&unhex(&case.lock_hash));
-                    l.fixed("key", &unhex(&case.validator_pubkey), 48)?;
-                    l.u64(case.share_index);
-                    Ok(())
-                })
-            });
-            assert_eq!(root, case.root);
+            let key = array(&case.validator_pubkey);
+            let root = exit::full_exit_digest(&array(&case.lock_hash), &key, case.share_index).unwrap();
+            assert_eq!(hex::encode(root), case.root);
         }
         for case in &roots.byte_list {
             assert_eq!(leaf(|l| l.byte_list("bytes", &unhex(&case.hex), case.limit)), case.root);
