@@ -45,7 +45,7 @@ impl std::error::Error for Problems {}
 
 /// Kinds of whole numbers that a flag can have.
 pub trait Whole: std::str::FromStr + Default {
-    /// The smallest, in words of a message.
+    /// The smallest.
     const LEAST: Self;
     /// The largest.
     const MOST: Self;
@@ -63,11 +63,15 @@ macro_rules! whole {
 whole!(u8, u16, u32, u64, usize, i64);
 
 impl Problems {
-    /// Remembers what is wrong with a flag.
+    /// Remembers what is wrong with a flag. One whose value is wrong already is not missing, whatever stood in for it.
     pub fn add(&mut self, flag: &str, problem: impl fmt::Display) {
+        let what = problem.to_string();
+        if what.starts_with("missing") && self.0.iter().any(|p| p.flag.as_deref() == Some(flag)) {
+            return;
+        }
         self.0.push(Problem {
             flag: Some(flag.to_owned()),
-            what: problem.to_string(),
+            what,
             origin: None,
         });
     }
@@ -322,6 +326,18 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("\n  there is no command \"x\""), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_called_missing_besides() {
+        let mut problems = Problems::default();
+        if problems.number::<u8>("nodes", "many") == 0 {
+            problems.add("nodes", "missing: say how many nodes");
+        }
+        assert_eq!(
+            problems.to_string(),
+            "--nodes: \"many\" is not a whole number from 0 to 255"
+        );
     }
 
     #[test]

@@ -43,31 +43,21 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// The commands.
+/// The commands. What each does stands at its flags, so that help, manual pages and documents have the whole text.
 #[derive(Debug, Clone, Subcommand)]
+#[expect(missing_docs, reason = "a sentence here would take the place of the flags' own text")]
 pub enum Command {
-    /// Run a node of a cluster.
     Run(Box<RunFlags>),
-    /// Run a relay, over which nodes behind routers find and reach each other.
     Relay(Box<RelayFlags>),
-    /// Create keys and clusters.
     Create(CreateFlags),
-    /// May I send 32 ETH with these files? Check a node's folder, all nodes' folders, or a lock.
     Verify(Box<VerifyFlags>),
-    /// Show what is in a file: a definition, a lock, a keystore, deposit data, an ENR or an identity key.
     Inspect(Box<InspectFlags>),
-    /// Put the validators' whole keys together from the key shares in enough nodes' folders.
     Combine(Box<CombineFlags>),
-    /// Show the ENR of this node's identity key.
     Enr(EnrFlags),
-    /// Show the version.
     Version(VersionFlags),
-    /// Print a script that completes commands and flags in a shell.
     #[command(visible_alias = "completions")]
     Completion(CompletionFlags),
-    /// Print the manual page of a command, or write those of all.
     Man(ManFlags),
-    /// Run a local cluster of real processes against a mock beacon node, and check every duty.
     #[cfg(feature = "devnet")]
     Devnet(Box<DevnetFlags>),
 }
@@ -82,12 +72,10 @@ pub struct CreateFlags {
 
 /// The commands under `create`.
 #[derive(Debug, Clone, Subcommand)]
+#[expect(missing_docs, reason = "a sentence here would take the place of the flags' own text")]
 pub enum CreateCommand {
-    /// Create a cluster in one place: keys, lock, and the folder of every node.
     Cluster(Box<CreateClusterFlags>),
-    /// Invite operators to generate keys together: make the cluster definition that each of them runs the ceremony with.
     Dkg(Box<CreateDkgFlags>),
-    /// Create this node's identity key and show its ENR.
     Enr(CreateEnrFlags),
 }
 

@@ -73,6 +73,17 @@ fn the_help_of_every_command_is_as_recorded() {
 }
 
 #[test]
+fn the_help_of_a_command_says_all_that_stands_at_its_flags() {
+    let root = root();
+    let help = |name: &str| {
+        let command = root.find_subcommand(name).unwrap();
+        command.clone().render_long_help().to_string()
+    };
+    assert!(help("verify").contains("Exit code: 0 "), "{}", help("verify"));
+    assert!(help("completion").contains("bash_completion.d"));
+}
+
+#[test]
 fn the_configuration_document_is_made_from_the_flags() {
     golden("../../docs/configuration.md", &docs::configuration(&Cli::command()));
 }
