@@ -79,7 +79,8 @@ const THREE: [&str; 3] = ["--nodes=3", "--num-validators=1", "--deposit-amounts=
 
 #[test]
 fn whatever_stands_in_the_way_is_named_and_stays() {
-    let cases: [(&str, fn(&Path), &str); 5] = [
+    type Prepare = fn(&Path);
+    let cases: [(&str, Prepare, &str); 5] = [
         (
             "a file",
             |dir| fs::write(dir.join("node1"), "x").unwrap(),

@@ -95,14 +95,20 @@ fn a_killed_create_cluster_leaves_a_whole_cluster_or_none() {
         eprintln!("{number}: {}", if found { "new state" } else { "old state" });
     }
     let (mut moving, mut between) = (0, 0);
-    for _ in 0..10 * MOVING {
+    for number in 0..10 * MOVING {
         if moving == MOVING {
             break;
         }
         let dir = tempfile::tempdir().unwrap();
         let journal = dir.path().join(".trireme-staging/journal");
+        // Before the first move, or after it.
+        let sign = if number % 3 == 0 {
+            journal.clone()
+        } else {
+            dir.path().join("node0")
+        };
         let mut child = command(dir.path()).spawn().unwrap();
-        while !journal.exists() && child.try_wait().unwrap().is_none() {
+        while !sign.exists() && child.try_wait().unwrap().is_none() {
             std::hint::spin_loop();
         }
         kill(child);
