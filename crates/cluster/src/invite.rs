@@ -316,10 +316,13 @@ mod tests {
         );
     }
 
+    /// A change, which may use the zero address, and whether the error is the right one.
+    type Case = (fn(&mut Invitation, &str), fn(&InviteError) -> bool);
+
     #[test]
     fn what_nobody_could_use_is_refused() {
         let zero = format!("0x{}", "0".repeat(40));
-        let cases: [(fn(&mut Invitation, &str), fn(&InviteError) -> bool); 9] = [
+        let cases: [Case; 9] = [
             (
                 |i, _| i.invited = Invited::Records(vec![record(1), record(2)]),
                 |e| *e == InviteError::Operators(2),

@@ -341,7 +341,7 @@ fn stopped_everywhere(prepare: fn(&Path), power: bool) {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("out");
         prepare(&folder);
-        let before = folder.exists().then(|| names(&folder)).unwrap_or_default();
+        let before = if folder.exists() { names(&folder) } else { Vec::new() };
         let all = std::iter::once("trireme".to_owned()).chain(arguments(&folder, &[&enrs(3)]));
         let Some(Command::Create(create)) = Cli::parse_from(all).command else {
             panic!("another command");
