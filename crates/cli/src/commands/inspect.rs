@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{ContentArrangement, Table, TableComponent, presets::NOTHING};
 use serde_json::{Value, json};
 use trireme_cluster::{
     Definition, Lock, MAX_FILE, Network, Networks,
@@ -106,7 +106,9 @@ fn text(shown: &Shown, out: &mut dyn Write) -> std::io::Result<()> {
 fn table() -> Table {
     let mut table = Table::new();
     table
-        .load_preset(UTF8_HORIZONTAL_ONLY)
+        .load_preset(NOTHING)
+        .set_style(TableComponent::HeaderLines, '─')
+        .set_style(TableComponent::MiddleHeaderIntersections, '─')
         .set_content_arrangement(ContentArrangement::Disabled);
     table
 }

@@ -146,6 +146,20 @@ fn a_contract_decides_whether_the_lock_of_a_node_verifies() {
         "{verified}"
     );
 
+    let verify = |more: &[&str]| {
+        let all: Vec<&str> = ["verify", "./cluster-lock.json"].iter().chain(more).copied().collect();
+        let (code, text) = crate::verify::run(&all, dir.path()).unwrap();
+        (code, text.lines().last().unwrap().to_owned())
+    };
+    let (code, sentence) = verify(&[&endpoint]);
+    assert_eq!(code, std::process::ExitCode::SUCCESS, "{sentence}");
+    let (code, sentence) = verify(&[]);
+    assert_eq!(code, std::process::ExitCode::from(1), "{sentence}");
+    assert!(
+        sentence.starts_with("do not deposit: not everything could be checked"),
+        "{sentence}"
+    );
+
     server.look(|chain| chain.id = 1);
     let other = why(dir.path(), &[&endpoint]);
     assert!(other.contains("follows the chain with id 1"), "{other}");
