@@ -148,7 +148,8 @@ impl Server {
             Route::Redirect(to) => redirect(&to, parts.uri.query()),
             Route::Denied => self.failed(PROXY, &ApiError::not_found(), Instant::now()),
             Route::Here(endpoint, params) => match Arc::clone(&self.requests).try_acquire_owned() {
-                Ok(permit) => self.here(endpoint, params, parts, body, permit).await,
+                // On the heap: the futures of all handlers together are large.
+                Ok(permit) => Box::pin(self.here(endpoint, params, parts, body, permit)).await,
                 Err(_) => busy(),
             },
             Route::Proxy if self.behind.config.allow_list && !allowed(&parts.method, parts.uri.path()) => {
