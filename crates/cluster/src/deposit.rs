@@ -373,7 +373,10 @@ impl DepositData {
     fn points(&self) -> Option<(PublicKey, Signature)> {
         let key = <[u8; 48]>::try_from(self.pubkey.as_slice()).ok()?;
         let signature = <[u8; 96]>::try_from(self.signature.as_slice()).ok()?;
-        Some((PublicKey::from_bytes(&key).ok()?, Signature::from_bytes(&signature).ok()?))
+        Some((
+            PublicKey::from_bytes(&key).ok()?,
+            Signature::from_bytes(&signature).ok()?,
+        ))
     }
 }
 
