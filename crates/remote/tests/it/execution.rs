@@ -155,15 +155,18 @@ async fn an_execution_client_that_cannot_say_is_an_error_and_not_a_verdict() {
         };
         server.faults.then(fault.clone());
         let error = client.ask_wallets(&definition, &Networks::known()).await.unwrap_err();
-        let fits = match (&fault, &error) {
+        let fits = matches!(
+            (&fault, &error),
             (Fault::Status(200, _), ExecutionError::Rpc { code: -32005, .. })
-            | (Fault::Status(429, _), ExecutionError::Remote(RemoteError::Refused { .. }))
-            | (Fault::Status(500, _), ExecutionError::Remote(RemoteError::Fault { .. }))
-            | (Fault::Garbage, ExecutionError::Remote(RemoteError::Malformed { .. }))
-            | (Fault::Endless, ExecutionError::Remote(RemoteError::Endless { .. }))
-            | (Fault::Silent, ExecutionError::Remote(RemoteError::Slow { .. })) => true,
-            _ => false,
-        };
+                | (
+                    Fault::Status(429, _),
+                    ExecutionError::Remote(RemoteError::Refused { .. })
+                )
+                | (Fault::Status(500, _), ExecutionError::Remote(RemoteError::Fault { .. }))
+                | (Fault::Garbage, ExecutionError::Remote(RemoteError::Malformed { .. }))
+                | (Fault::Endless, ExecutionError::Remote(RemoteError::Endless { .. }))
+                | (Fault::Silent, ExecutionError::Remote(RemoteError::Slow { .. }))
+        );
         assert!(fits, "{fault:?}: {error}");
         assert!(!error.to_string().contains("KEY"), "the path may hold a key: {error}");
     }
