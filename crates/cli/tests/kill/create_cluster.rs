@@ -7,7 +7,7 @@ use std::{
 };
 
 /// More nodes than anybody has, so that the moves take a while.
-const NODES: usize = 40;
+const NODES: usize = 120;
 const ZERO: &str = "0x0000000000000000000000000000000000000000";
 /// How many kills at random times, and how many during the moves.
 const RANDOM: usize = 20;
@@ -24,7 +24,7 @@ fn command(folder: &Path) -> Command {
             "--name=killed",
         ])
         .arg(format!("--nodes={NODES}"))
-        .args(["--num-validators=3", "--deposit-amounts=32"])
+        .args(["--num-validators=1", "--deposit-amounts=32"])
         .arg(format!("--fee-recipient-addresses={ZERO}"))
         .arg(format!("--withdrawal-addresses={ZERO}"))
         .arg(format!("--cluster-dir={}", folder.display()))
