@@ -29,8 +29,13 @@ pub(super) fn from_definition(
     networks: &Networks,
     execution: Option<&str>,
 ) -> anyhow::Result<FromDefinition> {
-    let bytes = definition_source::read(file)?;
-    let shown = trireme_telemetry::redacted(file);
+    let bytes = definition_source::read(file).context("the cluster definition")?;
+    // A path is shown as it is; a URL may hold a password.
+    let shown = if file.contains("://") {
+        trireme_telemetry::redacted(file)
+    } else {
+        file.to_owned()
+    };
     let definition =
         Definition::from_json(&bytes).with_context(|| format!("the cluster definition {shown} cannot be read"))?;
     let wrong = || format!("the cluster definition {shown} does not verify");
