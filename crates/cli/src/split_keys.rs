@@ -136,13 +136,15 @@ fn anywhere(fs: &dyn FileSystem, folder: &Path) -> anyhow::Result<(Vec<Found>, V
     txt.sort();
     let mut found = Vec::new();
     for path in json {
-        // Deposit data and the like lie beside keystores and are none.
+        // Deposit data and the like lie beside keystores and are none; but what is named like a keystore and cannot be read
+        // is an error when it is opened, or a validator would be left out in silence.
+        let named = path.file_name().is_some_and(|n| is_keystore_name(&n.to_string_lossy()));
         let bytes = match read_secret(fs, &path, u64::try_from(MAX_FILE)?) {
             Ok(bytes) => bytes,
-            Err(FileError::TooLarge { .. }) => continue,
+            Err(FileError::TooLarge { .. }) if !named => continue,
             Err(error) => return Err(error.into()),
         };
-        if Keystore::from_json(&bytes).is_ok() {
+        if named || Keystore::from_json(&bytes).is_ok() {
             let own = path.with_extension("txt");
             found.push(Found {
                 own: txt.contains(&own).then_some(own),
