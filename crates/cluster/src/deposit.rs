@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use trireme_tbls::{Check, PublicKey, Signature, verify_set};
+use trireme_tbls::{Check, PublicKey, Signature, verify_derived_set};
 
 use crate::{
     json,
@@ -242,7 +242,7 @@ fn all_verify(deposits: &[DepositData], genesis_fork_version: [u8; 4]) -> Result
         })
     });
     let checks = checks.collect::<Result<Vec<_>, DepositError>>()?;
-    verify_set(&checks, &seed.finalize().into()).map_err(|culprits| {
+    verify_derived_set(&checks, &seed.finalize().into()).map_err(|culprits| {
         let first = culprits.0.first().and_then(|at| deposits.get(*at));
         first.map_or_else(|| DepositError::Signature(String::new()), wrong)
     })

@@ -8,7 +8,7 @@
 
 use sha2::{Digest as _, Sha256};
 use trireme_keys::recover;
-use trireme_tbls::{Check, PublicKey, Signature, verify_aggregate, verify_set};
+use trireme_tbls::{Check, PublicKey, Signature, verify_aggregate, verify_derived_set};
 
 use crate::{
     lock::{DistributedValidator, Lock, Registration},
@@ -215,7 +215,7 @@ impl Lock {
                 signature: *signature,
             })
             .collect();
-        verify_set(&checks, seed).map_err(|culprits| VerifyError::Registration {
+        verify_derived_set(&checks, seed).map_err(|culprits| VerifyError::Registration {
             validator: first.saturating_add(culprits.0.first().copied().unwrap_or_default()),
             problem: "not signed by the validator's key for this fee recipient",
         })

@@ -25,7 +25,7 @@ mod shamir;
 mod shares;
 mod sum;
 
-pub use batch::{Check, Culprits, verify_set};
+pub use batch::{Check, Culprits, verify_derived_set, verify_set};
 pub use combiner::Combiner;
 pub use derive::{DeriveError, derive, derive_path};
 pub use lagrange::{CombineError, combine};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use trireme_tbls::{Check as Signed, PublicKey, Signature, verify_set};
+use trireme_tbls::{Check as Signed, PublicKey, Signature, verify_derived_set};
 
 use super::{
     ByCheck, Check, Fault, Findings, Folder, Known, Outcome, Skipped,
@@ -256,7 +256,7 @@ pub(super) fn wrong_signatures(deposits: &[&DepositData], fork_version: [u8; 4],
             signature: *signature,
         })
         .collect();
-    if let Err(culprits) = verify_set(&checks, seed) {
+    if let Err(culprits) = verify_derived_set(&checks, seed) {
         let positions = culprits.0.iter().filter_map(|at| decoded.get(*at));
         wrong.extend(positions.map(|(n, ..)| *n));
     }

@@ -326,7 +326,7 @@ impl Client {
         let signed = block.as_ref().clone().sign(signature);
         self.ask("publish block", end(slot), |vapi, awaited| {
             let signed = signed.clone();
-            async move { vapi.submit_proposal(signed, &awaited).await }
+            Box::pin(async move { vapi.submit_proposal(signed, &awaited).await })
         })
         .await;
     }
